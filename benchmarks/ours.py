@@ -1,0 +1,83 @@
+"""Every call of the benchmarks into jmix, so that a change of its face is followed in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST_FIT = """
+import time
+t0 = time.perf_counter()
+import jmix
+t1 = time.perf_counter()
+import jax, pandas
+t2 = time.perf_counter()
+data = jmix.load_data("sleepstudy")
+t3 = time.perf_counter()
+fit = jmix.lmm("Reaction ~ Days + (Days | Subject)", data)
+t4 = time.perf_counter()
+fit = jmix.lmm("Reaction ~ Days + (Days | Subject)", data)
+t5 = time.perf_counter()
+import json
+times = {"import": t1 - t0, "imported": t2 - t1, "load": t3 - t2, "first": t4 - t3, "second": t5 - t4}
+print("@@" + json.dumps(times))
+"""
+
+WHOLE_PROCESS = """
+import jmix
+print(jmix.lmm("Reaction ~ Days + (Days | Subject)", jmix.load_data("sleepstudy")).loglik)
+"""
+
+
+def fit(formula: str, data: pd.DataFrame, reml: bool) -> Any:
+    """A fit through the public door, with what it computes on demand and every peer has at the end: SEs and modes."""
+    import jmix
+
+    result = jmix.lmm(formula, data, reml=reml)
+    result.vcov()
+    _ = result.modes
+    return result
+
+
+def fit_with_rows(formula: str, data: pd.DataFrame, reml: bool) -> Any:
+    """The same and the fitted values, a pass over the rows that lme4 and glmm make in every fit."""
+    result = fit(formula, data, reml)
+    result.fitted()
+    return result
+
+
+def estimates(result: Any) -> dict[str, Any]:
+    """The numbers that are compared between contestants."""
+    return {
+        "loglik": float(result.loglik),
+        "beta": [float(value) for value in result.fixef()],
+        "sigma": float(result.sigma),
+    }
+
+
+def refit_many(result: Any, responses: np.ndarray) -> list[dict[str, Any]]:
+    """Refit one model to each column of ``responses`` (n, R) in one vmapped program."""
+    fits = result.refit(responses)
+    return [estimates(one) for one in fits]
+
+
+def objective(formula: str, data: pd.DataFrame, theta: Sequence[float]) -> tuple[Callable[[], Any], float]:
+    """A function that evaluates the REML criterion and its gradient once at ``theta``, and the criterion there."""
+    import jmix
+
+    of_data = jmix.model(formula, data).objective
+    phi = of_data.to_phi @ np.asarray(theta)
+    return lambda: of_data.first(phi, True), of_data.value(phi, True)
+
+
+def cache_environment(folder: Path) -> dict[str, str]:
+    """The environment of a process whose compilation cache lies in ``folder``."""
+    inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    return inherited | {"JMIX_CACHE_DIR": str(folder)}

@@ -1,0 +1,58 @@
+"""jmix: multilevel and item response models in JAX, for people who know lme4, brms, glmmTMB or mirt."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jmix.api import lm, lmlist, lmm, model
+    from jmix.datasets import list_data, load_data
+    from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
+    from jmix.results.io import load_fit
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "lm": "jmix.api",
+    "lmlist": "jmix.api",
+    "lmm": "jmix.api",
+    "model": "jmix.api",
+    "load_data": "jmix.datasets",
+    "list_data": "jmix.datasets",
+    "load_fit": "jmix.results.io",
+    "JmixError": "jmix.errors",
+    "FormulaError": "jmix.errors",
+    "DataError": "jmix.errors",
+    "ModelError": "jmix.errors",
+    "JmixWarning": "jmix.errors",
+    "ConvergenceWarning": "jmix.errors",
+}
+
+__all__ = [
+    "ConvergenceWarning",
+    "DataError",
+    "FormulaError",
+    "JmixError",
+    "JmixWarning",
+    "ModelError",
+    "list_data",
+    "lm",
+    "lmlist",
+    "lmm",
+    "load_data",
+    "load_fit",
+    "model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'jmix' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,124 @@
+# Writes the data sets that jmix ships, from the R packages that Debian distributes:
+#
+#     apt-get install r-cran-lme4 r-cran-nlme r-cran-mass r-cran-jsonlite
+#     Rscript jmix/datasets/_export.R [DIRECTORY]
+#
+# DIRECTORY (default: the folder of this script) receives datasets.json and data/NAME.csv.gz.
+# The gzip headers carry no time stamp, so equal packages give equal files.
+
+shortest <- function(x) {
+  # Decimal text that reads back as the same double, 15 digits where they suffice.
+  text <- sprintf("%.15g", x)
+  inexact <- as.numeric(text) != x
+  text[inexact] <- sprintf("%.17g", x[inexact])
+  text
+}
+
+cells <- function(x) if (is.double(x)) shortest(x) else as.character(x)
+
+write_csv_gz <- function(data, path) {
+  text <- do.call(paste, c(lapply(data, cells), sep = ","))
+  stopifnot(!anyNA(data), !grepl("[\" ]", text))
+  connection <- gzfile(path, "wb", compression = 9)
+  on.exit(close(connection))
+  writeLines(c(paste(names(data), collapse = ","), text), connection)
+}
+
+column_entry <- function(name, x) {
+  type <- if (is.factor(x)) "category" else if (is.integer(x)) "int64" else "float64"
+  entry <- list(name = name, type = type)
+  if (is.factor(x)) {
+    entry$ordered <- is.ordered(x)
+    entry$levels <- I(levels(x))
+  }
+  entry
+}
+
+debian_version <- function(deb) {
+  system2("dpkg-query", c("--show", "--showformat", "'${Version}'", deb), stdout = TRUE)
+}
+
+anorexia_long <- function() {
+  wide <- MASS::anorexia
+  girl <- rep(seq_len(nrow(wide)), each = 2)
+  treat <- factor(as.character(wide$Treat), levels = c("CBT", "Cont", "FT"))[girl]
+  time <- rep(1:2, times = nrow(wide))
+  rx <- factor(as.integer(treat), levels = 1:3)
+  data.frame(
+    girl = factor(girl), time = time, time01 = time - 1L, Rx = rx, Treat = treat,
+    weight = as.vector(rbind(wide$Prewt, wide$Postwt)),
+    Rx1 = as.integer(rx == "1"), Rx3 = as.integer(rx == "3")
+  )
+}
+
+plain <- function(data) as.data.frame(unclass(data)[names(data)], optional = TRUE, stringsAsFactors = FALSE)
+
+davies <- "Davies, O. L. & Goldsmith, P. L. (eds) (1972). Statistical Methods in Research and Production, 4th ed. Oliver and Boyd"
+bates <- "Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). J. Stat. Softw. 67(1)"
+bryk <- "Pinheiro, J. & Bates, D. (2000). Mixed-Effects Models in S and S-PLUS. Springer; after Raudenbush, S. & Bryk, A. (2002). Hierarchical Linear Models, 2nd ed. Sage"
+gpl <- "GPL-2.0-or-later"
+
+data_set <- function(name, deb, data, title, citation, license = gpl) {
+  list(name = name, deb = deb, data = plain(data), title = title, citation = citation, license = license)
+}
+
+data_sets <- list(
+  data_set("sleepstudy", "r-cran-lme4", lme4::sleepstudy,
+           "Reaction time (ms) of 18 subjects over ten days with three hours in bed a night",
+           "Belenky, G. et al. (2003). J. Sleep Res. 12, 1-12"),
+  data_set("Dyestuff", "r-cran-lme4", lme4::Dyestuff,
+           "Yield of dyestuff (grams of standard colour), five preparations from each of six batches",
+           paste0(davies, ", section 6.4")),
+  data_set("Penicillin", "r-cran-lme4", lme4::Penicillin,
+           "Diameter (mm) of the zone of inhibition: six penicillin samples, crossed with 24 plates",
+           paste0(davies, ", section 6.6")),
+  data_set("Pastes", "r-cran-lme4", lme4::Pastes,
+           "Strength of a chemical paste: two assays from each of three casks in ten batches",
+           paste0(davies, ", section 6.5")),
+  data_set("cbpp", "r-cran-lme4", lme4::cbpp,
+           "New cases of contagious bovine pleuropneumonia in 15 herds over four periods",
+           "Lesnoff, M. et al. (2004). Prev. Vet. Med. 64, 27-40"),
+  data_set("VerbAgg", "r-cran-lme4", lme4::VerbAgg,
+           "Verbal aggression: answers of 316 persons to 24 items",
+           "De Boeck, P. & Wilson, M. (2004). Explanatory Item Response Models. Springer"),
+  data_set("InstEval", "r-cran-lme4", lme4::InstEval,
+           "Ratings (1 to 5) of 1,128 lecturers by 2,972 students at ETH Zurich", bates),
+  data_set("MathAchieve", "r-cran-nlme", nlme::MathAchieve,
+           "Mathematics achievement of 7,185 pupils in 160 schools", bryk),
+  data_set("MathAchSchool", "r-cran-nlme", nlme::MathAchSchool,
+           "The 160 schools of MathAchieve", bryk),
+  data_set("anorexia", "r-cran-mass", anorexia_long(),
+           "Weight (lb) of 72 girls before (time 1) and after (time 2) one of three treatments",
+           paste("Hand, D. J. et al. (1993). A Handbook of Small Data Sets, set 285. Chapman & Hall;",
+                 "Venables, W. N. & Ripley, B. D. (2002). Modern Applied Statistics with S, 4th ed. Springer"),
+           "GPL-2.0-only OR GPL-3.0-only")
+)
+
+catalogue_entry <- function(set) {
+  list(
+    title = set$title, source = paste("Debian", set$deb, debian_version(set$deb)), license = set$license,
+    citation = set$citation, rows = nrow(set$data),
+    columns = unname(Map(column_entry, names(set$data), set$data))
+  )
+}
+
+levels_on_one_line <- function(json) {
+  lines <- gsub('\n +("[^"\n]*",?)(?=\n)', " \\1", json, perl = TRUE)
+  gsub('\\[ (("[^"\n]*",? ?)+)\n +\\]', "[\\1]", lines, perl = TRUE)
+}
+
+script_folder <- function() {
+  file <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
+  dirname(normalizePath(file))
+}
+
+main <- function(folder) {
+  dir.create(file.path(folder, "data"), showWarnings = FALSE, recursive = TRUE)
+  for (set in data_sets) write_csv_gz(set$data, file.path(folder, "data", paste0(set$name, ".csv.gz")))
+  names(data_sets) <- vapply(data_sets, `[[`, "", "name")
+  json <- jsonlite::toJSON(lapply(data_sets, catalogue_entry), auto_unbox = TRUE, pretty = 1)
+  writeLines(levels_on_one_line(json), file.path(folder, "datasets.json"))
+}
+
+arguments <- commandArgs(TRUE)
+main(if (length(arguments)) arguments[[1]] else script_folder())

@@ -1,0 +1,159 @@
+"""Maximum likelihood and REML for linear mixed models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from jmix.estimate.lbfgs import lbfgs
+from jmix.estimate.newton import Optimum, newton, noise_level
+from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.start import expected_hessian, moment_start
+from jmix.estimate.status import Status, vanished_directions
+from jmix.estimate.trust_region import propose
+from jmix.spec.covariance import CovarianceSpec, semidefinite_cholesky
+
+FloatArray = npt.NDArray[np.float64]
+
+SNAP = 1e-7
+"""Share of a variance below which it is tried as exactly zero."""
+
+SNAP_COST = 1e-7
+"""Largest loss of deviance at which the exact zero is kept."""
+
+
+@dataclass(frozen=True)
+class LmmSolution:
+    """Estimates of a linear mixed model on the user's scale.
+
+    Attributes:
+        theta: (k,) relative covariance parameters. phi: the same in the internal basis. hessian: (k, k) of the profiled
+            criterion in theta. beta: (p,). vcov: (p, p). sigma: residual standard deviation. criterion: deviance (ML) or REML criterion.
+        contrast: (p + 1,) internal coefficients that turn [X y] into residuals.
+    """
+
+    theta: FloatArray
+    phi: FloatArray
+    hessian: FloatArray
+    beta: FloatArray
+    vcov: FloatArray
+    sigma: float
+    criterion: float
+    contrast: FloatArray
+    status: Status
+
+
+def fit_lmm(
+    objective: GaussianObjective, *, reml: bool, start: FloatArray | None = None, optimizer: str = "newton", max_iterations: int = 200
+) -> LmmSolution:
+    """Maximise the likelihood or the restricted likelihood.
+
+    Args:
+        start: (k,) theta to start from; by default moment estimates. optimizer: "newton", or "lbfgs" to approach the
+            optimum by L-BFGS before the Newton steps.
+    """
+    reduced, spec = objective.reduced, objective.spec
+    if start is None:
+        phi = moment_start(reduced.stats, reduced.layout, spec.n_theta)
+    else:
+        phi = objective.to_phi @ start
+    if optimizer == "lbfgs":
+        phi = lbfgs(lambda t: objective.first(t, reml)[:2], phi, scale=1.0 / objective.n)
+    dear = objective.expensive
+    optimum = newton(
+        lambda t: objective.full(t, reml),
+        phi,
+        first=(lambda t: objective.first(t, reml)) if dear else None,
+        guess=expected_hessian(reduced.stats, reduced.layout, phi) if dear else None,
+        max_iterations=max_iterations,
+    )
+    return solution_at(objective, _settle(objective, optimum, reml), reml)
+
+
+def _settle(objective: GaussianObjective, optimum: Optimum, reml: bool) -> Optimum:
+    """Bring Lambda to its canonical form, with variances that vanish set to exactly zero where the criterion allows it."""
+    signs = canonical_signs(objective.spec, optimum.theta)
+    canonical = replace(
+        optimum,
+        theta=signs * optimum.theta,
+        gradient=signs * optimum.gradient,
+        hessian=signs[:, None] * optimum.hessian * signs[None, :],
+    )
+    snapped = snapped_phi(objective.spec, canonical.theta)
+    if np.array_equal(snapped, canonical.theta):
+        return canonical
+    at = objective.full(snapped, reml)
+    if at.hessian is None or at.value > optimum.value + SNAP_COST + noise_level(optimum.value):
+        return canonical
+    decrement = float(propose(np, at.gradient, at.hessian, 1.0).decrement)
+    return replace(
+        optimum, theta=snapped, value=at.value, gradient=at.gradient, hessian=at.hessian, extra=at.extra, decrement=decrement
+    )
+
+
+def canonical_signs(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
+    """(k,) signs that flip the columns of each factor with a negative diagonal; the criterion does not change."""
+    flips = [np.where(np.diag(lam) < 0, -1.0, 1.0) * np.ones_like(lam) for lam in spec.split(phi)]
+    return spec.join(flips)
+
+
+def snapped_phi(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
+    """Variances and Cholesky pivots below ``SNAP`` set to exactly zero; factors without any stay as they are."""
+    lams = []
+    for lam in spec.split(phi):
+        omega = lam @ lam.T
+        small = np.diag(omega) <= SNAP * max(1.0, float(np.max(np.diag(omega))))
+        omega[small] = 0.0
+        omega[:, small] = 0.0
+        candidate = semidefinite_cholesky(omega, SNAP)
+        lams.append(candidate if np.any(np.diag(candidate) == 0) else lam)
+    return spec.join(lams)
+
+
+def solution_at(objective: GaussianObjective, optimum: Optimum, reml: bool) -> LmmSolution:
+    """Everything that follows from theta in closed form."""
+    fixed, n, p = objective.reduced.fixed, objective.n, objective.p
+    gram = optimum.extra
+    inverse = np.linalg.inv(gram[:p, :p])
+    gamma = inverse @ gram[:p, p]
+    rss = float(gram[p, p] - gram[:p, p] @ gamma)
+    sigma = fixed.y_scale * np.sqrt(rss / (n - p if reml else n))
+    back = objective.to_phi
+    theta = objective.to_theta @ optimum.theta
+    return LmmSolution(
+        theta=theta,
+        phi=optimum.theta,
+        hessian=back.T @ optimum.hessian @ back,
+        beta=fixed.beta_ols + fixed.y_scale * (fixed.inverse @ gamma),
+        vcov=sigma**2 * fixed.inverse @ inverse @ fixed.inverse.T,
+        sigma=float(sigma),
+        criterion=optimum.value + objective.constant(reml),
+        contrast=np.append(-gamma, 1.0),
+        status=certificate(objective.spec, theta, optimum),
+    )
+
+
+def certificate(spec: CovarianceSpec, theta: FloatArray, optimum: Optimum) -> Status:
+    """The status of an optimum, in words where something needs saying."""
+    values, vectors = np.linalg.eigh(optimum.hessian)
+    top = max(float(np.max(np.abs(values))), 1e-300)
+    scaled = (vectors.T @ optimum.gradient) / np.sqrt(np.maximum(np.abs(values), 1e-9 * top))
+    vanished = vanished_directions(spec, spec.split(theta))
+    messages = [f"boundary (singular) fit: {text}" for text in vanished]
+    if not optimum.converged:
+        messages.append(
+            f"not converged: Newton decrement {optimum.decrement:.2g} after {optimum.n_evaluations} evaluations; "
+            "raise control={'max_iterations': ...}, rescale the predictors or simplify the random effects"
+        )
+    return Status(
+        converged=optimum.converged,
+        singular=bool(vanished),
+        max_gradient=float(np.max(np.abs(scaled))),
+        decrement=optimum.decrement,
+        min_eigenvalue=float(values[0] / top),
+        n_evaluations=optimum.n_evaluations,
+        n_hessians=optimum.n_hessians,
+        messages=tuple(messages),
+    )

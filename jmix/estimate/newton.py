@@ -1,0 +1,175 @@
+"""The optimiser of the profiled criterion: exact Newton steps, or BFGS updates between exact Hessians where those are dear."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from jmix.estimate.trust_region import Proposal, judge, propose
+
+FloatArray = npt.NDArray[np.float64]
+log = logging.getLogger("jmix")
+
+TOLERANCE = 1e-9
+"""Newton decrement, in units of the deviance, at which the optimum is reached: 3e-5 of a standard error."""
+
+START_RADIUS = 1.0
+
+
+class Point(NamedTuple):
+    """An objective evaluated: value, gradient (k,), exact Hessian (k, k) or None, and whatever else the evaluation yields."""
+
+    value: float
+    gradient: FloatArray
+    hessian: FloatArray | None
+    extra: Any = None
+
+
+Evaluate = Callable[[FloatArray], Point]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where an optimiser stopped, with exact derivatives there.
+
+    Attributes:
+        theta: (k,) point. value: objective. gradient: (k,). hessian: (k, k) exact. extra: what the last evaluation yielded.
+        decrement: ``g'H^{-1}g / 2``. n_evaluations, n_hessians: how many, and how many with an exact Hessian.
+        converged: the decrement is below tolerance and the Hessian has no negative curvature.
+    """
+
+    theta: FloatArray
+    value: float
+    gradient: FloatArray
+    hessian: FloatArray
+    extra: Any
+    decrement: float
+    n_evaluations: int
+    n_hessians: int
+    converged: bool
+
+
+def noise_level(value: float) -> float:
+    """Rounding error to expect in an objective of this size."""
+    return 64.0 * float(np.finfo(float).eps) * (1.0 + abs(value))
+
+
+@dataclass
+class _Search:
+    """The state of one minimisation."""
+
+    full: Evaluate
+    first: Evaluate | None
+    theta: FloatArray
+    at: Point
+    hessian: FloatArray
+    exact: bool
+    radius: float = START_RADIUS
+    n_evaluations: int = 1
+    n_hessians: int = 0
+
+    def evaluate(self, theta: FloatArray) -> Point:
+        self.n_evaluations += 1
+        if self.first is not None:
+            return self.first(theta)
+        self.n_hessians += 1
+        return self.full(theta)
+
+    def make_exact(self) -> None:
+        if not self.exact:
+            self.at = self.full(self.theta)
+            assert self.at.hessian is not None
+            self.hessian, self.exact = self.at.hessian, True
+            self.n_evaluations, self.n_hessians = self.n_evaluations + 1, self.n_hessians + 1
+
+    def advance(self, proposal: Proposal) -> bool:
+        """Try a step; False when the trust region has collapsed."""
+        candidate = self.theta + proposal.step
+        new = self.evaluate(candidate)
+        accepted, radius = judge(np, self.at.value, new.value, proposal, self.radius, noise_level(self.at.value))
+        self.radius = float(radius)
+        if not accepted:
+            return self.radius > 1e-12 * (1.0 + float(np.linalg.norm(self.theta)))
+        self.exact = new.hessian is not None
+        self.hessian = new.hessian if new.hessian is not None else _bfgs(self.hessian, proposal.step, new.gradient - self.at.gradient)
+        self.theta, self.at = candidate, new
+        return True
+
+
+def newton(
+    full: Evaluate,
+    start: FloatArray,
+    *,
+    first: Evaluate | None = None,
+    guess: FloatArray | None = None,
+    max_iterations: int = 200,
+    tolerance: float = TOLERANCE,
+) -> Optimum:
+    """Minimise from ``start``.
+
+    Args:
+        full: evaluates with an exact Hessian. first: evaluates without one: when given, Hessians are updated by BFGS
+            from ``guess`` (k, k), and computed exactly only at the end.
+    """
+    search = _begin(full, first, np.array(start, dtype=np.float64), guess)
+    for iteration in range(max_iterations):
+        proposal = propose(np, search.at.gradient, search.hessian, search.radius)
+        log.debug("iteration %d: criterion %.8f, decrement %.2e", iteration, search.at.value, proposal.decrement)
+        if proposal.decrement <= max(tolerance, noise_level(search.at.value)):
+            if not search.exact:
+                search.make_exact()
+                continue
+            if not descends(search.hessian):
+                break
+        if not search.advance(proposal):
+            break
+    search.make_exact()
+    return _finish(search, tolerance)
+
+
+def _begin(full: Evaluate, first: Evaluate | None, theta: FloatArray, guess: FloatArray | None) -> _Search:
+    if first is not None and guess is not None:
+        return _Search(full, first, theta, first(theta), guess, exact=False)
+    at = full(theta)
+    assert at.hessian is not None
+    return _Search(full, first, theta, at, at.hessian, exact=True, n_hessians=1)
+
+
+def _finish(search: _Search, tolerance: float) -> Optimum:
+    decrement = float(propose(np, search.at.gradient, search.hessian, 1.0).decrement)
+    limit = 100 * max(tolerance, noise_level(search.at.value))
+    return Optimum(
+        theta=search.theta,
+        value=search.at.value,
+        gradient=search.at.gradient,
+        hessian=search.hessian,
+        extra=search.at.extra,
+        decrement=decrement,
+        n_evaluations=search.n_evaluations,
+        n_hessians=search.n_hessians,
+        converged=bool(decrement <= limit and not descends(search.hessian)),
+    )
+
+
+def descends(hessian: FloatArray) -> bool:
+    """Whether some direction has clearly negative curvature."""
+    values = np.linalg.eigvalsh(hessian)
+    return bool(values[0] < -1e-6 * max(float(np.max(np.abs(values))), 1e-300))
+
+
+def _bfgs(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+    """Damped BFGS update of a Hessian (Nocedal & Wright 2006, procedure 18.2)."""
+    hs = hessian @ step
+    curvature, along = float(step @ hs), float(step @ change)
+    if curvature <= 0:
+        return hessian + np.outer(change, change) / along if along > 0 else hessian
+    if along < 0.2 * curvature:
+        mix = 0.8 * curvature / (curvature - along)
+        change = mix * change + (1.0 - mix) * hs
+        along = float(step @ change)
+    return hessian - np.outer(hs, hs) / curvature + np.outer(change, change) / along

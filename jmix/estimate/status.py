@@ -1,0 +1,66 @@
+"""What the optimiser can vouch for, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jmix.spec.covariance import CovarianceSpec, Term
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The convergence certificate of a fit, from exact derivatives.
+
+    Attributes:
+        converged: the Newton decrement is negligible and no direction descends.
+        singular: the covariance of some term is on the boundary of its parameter space.
+        max_gradient: largest component of the gradient of the deviance in units of the parameters' standard errors.
+        decrement: ``g'H^{-1}g / 2``: how far below the model of second order sees the optimum, in units of the deviance.
+        min_eigenvalue: smallest eigenvalue of the exact Hessian, relative to the largest.
+        n_evaluations, n_hessians: objective evaluations, and how many of them with an exact Hessian.
+        messages: what to know and what to do, one sentence each.
+    """
+
+    converged: bool
+    singular: bool
+    max_gradient: float
+    decrement: float
+    min_eigenvalue: float
+    n_evaluations: int
+    n_hessians: int
+    messages: tuple[str, ...]
+
+
+def vanished_directions(spec: CovarianceSpec, lams: list[FloatArray]) -> list[str]:
+    """One sentence for every direction in which a term's covariance matrix is singular."""
+    out: list[str] = []
+    for term, lam in zip(spec.terms, lams, strict=True):
+        out += [f"({' + '.join(term.names)} | {term.group}): {text}" for text in _vanished(term, lam)]
+    return out
+
+
+def _vanished(term: Term, lam: FloatArray) -> list[str]:
+    sd = np.sqrt(np.sum(lam * lam, axis=1))
+    texts = [f"the standard deviation of {name} is zero" for name, s in zip(term.names, sd, strict=True) if s == 0]
+    kept = [i for i in range(term.q) if sd[i] > 0]
+    if len(kept) < 2:
+        return texts
+    correlation = (lam[kept] / sd[kept, None]) @ (lam[kept] / sd[kept, None]).T
+    values, vectors = np.linalg.eigh(correlation)
+    for value, vector in zip(values, vectors.T, strict=True):
+        if value < 1e-8:
+            texts.append(_direction([term.names[i] for i in kept], vector / sd[kept], correlation))
+    return texts
+
+
+def _direction(names: list[str], vector: FloatArray, correlation: FloatArray) -> str:
+    if len(names) == 2:
+        return f"the correlation of {names[0]} and {names[1]} is {np.sign(correlation[0, 1]):+.0f}"
+    vector = vector / vector[np.argmax(np.abs(vector))]
+    parts = [f"{v:+.3g} {name}" for v, name in zip(vector, names, strict=True) if abs(v) > 1e-6]
+    return f"the combination {' '.join(parts)} has no variance"

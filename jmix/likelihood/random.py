@@ -1,0 +1,79 @@
+"""Random-effects terms gathered by grouping factor, in a well-conditioned basis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jmix.design import RandomTerm
+from jmix.likelihood.fixed import chunks
+from jmix.spec.covariance import CovarianceSpec
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One grouping factor with all its columns.
+
+    Attributes:
+        group: its name. codes: (n,) int32. n_levels: J. columns: q arrays (n,).
+        basis: (q, q) lower-triangular T with ``Z~ = Z T``; b = T b~ and ``Lambda = T Lambda~``.
+    """
+
+    group: str
+    codes: IntArray
+    n_levels: int
+    columns: tuple[FloatArray, ...]
+    basis: FloatArray
+
+    @property
+    def q(self) -> int:
+        return len(self.columns)
+
+    def transformed(self, rows: slice) -> FloatArray:
+        """(q, rows) columns of ``Z T``, transposed."""
+        return self.basis.T @ np.stack([c[rows] for c in self.columns])
+
+
+def gather_factors(terms: Sequence[RandomTerm], spec: CovarianceSpec, weights: FloatArray | None) -> dict[str, Factor]:
+    """The grouping factors of a specification; ``terms`` in the order of ``spec.terms``."""
+    out: dict[str, Factor] = {}
+    for group in spec.groups:
+        members = [terms[i] for i in spec.members(group)]
+        q = sum(len(t.columns) for t in members)
+        basis, start = np.zeros((q, q)), 0
+        for term in members:
+            stop = start + len(term.columns)
+            basis[start:stop, start:stop] = term_basis(term.columns, weights)
+            start = stop
+        columns = tuple(c for t in members for c in t.columns)
+        out[group] = Factor(group, members[0].codes, len(members[0].levels), columns, basis)
+    return out
+
+
+def term_basis(columns: tuple[FloatArray, ...], weights: FloatArray | None) -> FloatArray:
+    """Lower-triangular T such that ``T'Z'W Z T = n I``, or a diagonal one when the columns are nearly collinear.
+
+    An unstructured covariance is equivariant under T, so the optimum is the same; the optimiser sees columns without
+    common origin or scale.
+    """
+    n, q = columns[0].shape[0], len(columns)
+    cross = np.zeros((q, q))
+    for rows in chunks(n):
+        z = np.stack([c[rows] for c in columns])
+        cross += z @ (z if weights is None else z * weights[rows]).T
+    cross /= n
+    scale = np.sqrt(np.where(np.diag(cross) > 0, np.diag(cross), 1.0))
+    correlation = cross / np.outer(scale, scale)
+    if q > 1 and np.linalg.eigvalsh(correlation)[0] < 1e-10:
+        return np.diag(1.0 / scale)
+    if q == 1:
+        return np.diag(1.0 / scale)
+    flipped = np.linalg.cholesky(correlation[::-1, ::-1])
+    lower = flipped[::-1, ::-1].T * scale[None, :]
+    return np.asarray(np.linalg.inv(lower))

@@ -1,0 +1,83 @@
+"""Log-determinant and quadratic form of one dense matrix, with exact first and second derivatives.
+
+Reverse mode through a Cholesky factorisation costs some fifty times the factorisation. Here the derivative is written with the
+explicit inverse instead: ``d log|M| = tr(M^{-1} dM)`` and ``d(v'M^{-1}v) = dv'u + u'dv - u'dM u`` with ``u = M^{-1}v``.
+
+The factorisation goes by halves, so that its work is matrix products, and calls no LAPACK: beside XLA's own threads those of OpenBLAS
+spin, and on a busy machine a factorisation of 0.02 s then took 2 s (measured, 1142 x 1142, 2 cores).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+LEAF = 80
+"""Size up to which a block is eliminated column by column."""
+
+
+@jax.custom_jvp
+def logdet_quad(m: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``log|M|`` and ``v'M^{-1}v`` for a symmetric positive definite (Q, Q) matrix and (Q, k) right-hand sides."""
+    logdet, factor = inverse_factor(m)
+    half = factor @ v
+    return logdet, half.T @ half
+
+
+@logdet_quad.defjvp
+def _logdet_quad_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    m, v = primals
+    dm, dv = tangents
+    logdet, inverse, u = _inverse_solve(m, v)
+    cross = dv.T @ u
+    return (logdet, v.T @ u), (jnp.sum(inverse * dm), cross + cross.T - u.T @ dm @ u)
+
+
+@jax.custom_jvp
+def _inverse_solve(m: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """``log|M|``, ``M^{-1}`` and ``M^{-1}v`` by one factorisation."""
+    logdet, factor = inverse_factor(m)
+    return logdet, factor.T @ factor, factor.T @ (factor @ v)
+
+
+@_inverse_solve.defjvp
+def _inverse_solve_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]:
+    m, v = primals
+    dm, dv = tangents
+    logdet, inverse, u = _inverse_solve(m, v)
+    return (logdet, inverse, u), (jnp.sum(inverse * dm), -inverse @ dm @ inverse, inverse @ (dv - dm @ u))
+
+
+def inverse_factor(m: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``log|M|`` and the inverse of the lower Cholesky factor of M; only the lower triangle of M is read."""
+    n = m.shape[0]
+    if n <= LEAF:
+        return _eliminate(m)
+    h = n // 2
+    top_logdet, top = inverse_factor(m[:h, :h])
+    below = m[h:, :h] @ top.T
+    bottom_logdet, bottom = inverse_factor(m[h:, h:] - below @ below.T)
+    corner = -(bottom @ below) @ top
+    inverse = jnp.block([[top, jnp.zeros((h, n - h), m.dtype)], [corner, bottom]])
+    return top_logdet + bottom_logdet, inverse
+
+
+def _eliminate(m: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Gaussian elimination of ``[M, I]`` with square-root pivots: leaves ``[L', L^{-1}]``."""
+    n = m.shape[0]
+    rows = jnp.arange(n)
+
+    def pivot(k: jax.Array, state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        work, logdet = state
+        root = jax.lax.rsqrt(work[k, k])
+        row = work[k] * root
+        below = jnp.where(rows > k, work[:, k] * root, 0.0)
+        return (work - below[:, None] * row).at[k].set(row), logdet - 2.0 * jnp.log(root)
+
+    start = (jnp.concatenate([m, jnp.eye(n, dtype=m.dtype)], axis=1), jnp.zeros((), m.dtype))
+    work, logdet = jax.lax.fori_loop(0, n, pivot, start)
+    return logdet, work[:, n:]

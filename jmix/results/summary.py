@@ -1,0 +1,150 @@
+"""The printed summary of a fit, in the layout of lme4's ``summary``."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from jmix.results.least_squares import goodness_lines, p_values
+from jmix.results.markup import html_document, latex_document, markdown_document
+from jmix.results.numbers import format_number, round_to
+from jmix.results.sections import Section, SummaryContent
+from jmix.results.tables import correlation_table, fixed_table, information_table, quantile_table, random_table
+from jmix.results.text_table import WIDTH, one_line, render_text
+
+if TYPE_CHECKING:
+    from jmix.results.fit import Fit
+
+LARGEST_CORRELATION = 20
+"""Most fixed effects for which their correlations are shown."""
+
+MOST_NAMES = 20
+"""Most names that a message lists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A summary of ``fit``: ``print`` it, or turn its tables into markdown, LaTeX or HTML."""
+
+    fit: Fit
+
+    @cached_property
+    def content(self) -> SummaryContent:
+        """The headings, tables and messages, each as formatted text."""
+        return SummaryContent(
+            _title(self.fit), tuple(_call(self.fit)), tuple(_sections(self.fit)), tuple(_notes(self.fit))
+        )
+
+    def __str__(self) -> str:
+        content = self.content
+        head = [content.title, *(_wrap(f"{name}: {value}", 4) for name, value in content.call)]
+        blocks = ["\n".join(head), *map(_section_text, content.sections)]
+        if content.notes:
+            blocks.append("\n".join(_wrap(note, 2) for note in content.notes))
+        return "\n\n".join(blocks)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def to_markdown(self) -> str:
+        """The summary with its tables as pipe tables (GitHub, pandoc, Quarto)."""
+        return markdown_document(self.content)
+
+    def to_latex(self) -> str:
+        r"""The summary as a LaTeX ``table``; it needs ``\usepackage{booktabs}``."""
+        return latex_document(self.content)
+
+    def to_html(self) -> str:
+        """The summary as an HTML ``div``; all text is escaped."""
+        return html_document(self.content)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+
+def _wrap(text: str, indent: int) -> str:
+    margin = " " * indent
+    return textwrap.fill(text, WIDTH, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+
+
+def _section_text(section: Section) -> str:
+    lines = [f"{section.title}:"] if section.title else []
+    if section.table is not None:
+        lines.append(render_text(section.table, indent=section.indent))
+    return "\n".join([*lines, *(_wrap(line, 2) for line in section.lines)])
+
+
+def _title(fit: Fit) -> str:
+    if fit.terms:
+        return f"Linear mixed model fit by {'REML' if fit.reml else 'maximum likelihood'}"
+    return f"Linear model fit by {'maximum likelihood' if fit.method == 'ML' else 'least squares'}"
+
+
+def _call(fit: Fit) -> list[tuple[str, str]]:
+    lines = [("Formula", one_line(" ".join(fit.formula.split())))]
+    weights = fit.design.weights
+    if weights is not None:
+        lines.append(("Weights", f"from {format_number(weights.min(), 4)} to {format_number(weights.max(), 4)}"))
+    offset = getattr(fit.design.encoding, "offset_column", None)
+    if offset is not None:
+        lines.append(("Offset", one_line(str(offset))))
+    return lines
+
+
+def _sections(fit: Fit) -> list[Section]:
+    if not fit.terms and fit.method != "ML":
+        return _least_squares_sections(fit)
+    if fit.method == "ML":
+        sections = [Section(table=information_table(fit))]
+    else:
+        criterion = format_number(round_to(fit.criterion, 1), 15)
+        sections = [Section(lines=(f"REML criterion at convergence: {criterion}",))]
+    sections.append(Section("Scaled residuals", quantile_table(fit.residuals("scaled").to_numpy())))
+    if fit.terms:
+        sections.append(Section("Random effects", random_table(fit), (_observations(fit),), indent=" "))
+    else:
+        sections.append(
+            Section(lines=(f"Residual standard deviation: {format_number(fit.sigma, 4)}", _observations(fit)))
+        )
+    return [*sections, *_fixed_sections(fit)]
+
+
+def _observations(fit: Fit) -> str:
+    groups = "; ".join(f"{one_line(group)}, {count}" for group, count in fit.ngrps().items())
+    return f"Number of obs: {fit.nobs}" + (f", groups:  {groups}" if groups else "")
+
+
+def _fixed_sections(fit: Fit) -> list[Section]:
+    p = len(fit.design.x_names)
+    if p == 0:
+        return [Section(lines=("No fixed effects",))]
+    sections = [Section("Fixed effects", fixed_table(fit))]
+    if 1 < p <= LARGEST_CORRELATION:
+        sections.append(Section("Correlation of Fixed Effects", correlation_table(fit)))
+    elif p > LARGEST_CORRELATION:
+        sections.append(Section(lines=(f"Correlations of the {p} fixed effects not shown; see fit.vcov().",)))
+    return sections
+
+
+def _least_squares_sections(fit: Fit) -> list[Section]:
+    name = "Residuals" if fit.design.weights is None else "Weighted residuals"
+    return [
+        Section(name, quantile_table(fit.residuals("pearson").to_numpy())),
+        Section("Coefficients", fixed_table(fit, p_values(fit))),
+        Section(lines=tuple(goodness_lines(fit))),
+    ]
+
+
+def _notes(fit: Fit) -> list[str]:
+    notes = [one_line(message) for message in fit.status.messages]
+    missing, dropped = fit.design.n_missing, fit.design.dropped
+    if missing:
+        notes.append(f"{missing} row{'s' if missing > 1 else ''} dropped for missing values")
+    if dropped:
+        names = ", ".join(map(one_line, dropped[:MOST_NAMES]))
+        more = f" and {len(dropped) - MOST_NAMES} more" if len(dropped) > MOST_NAMES else ""
+        columns = "1 column" if len(dropped) == 1 else f"{len(dropped)} columns"
+        notes.append(f"fixed effects are rank deficient: dropped {columns} that others determine: {names}{more}")
+    return notes

@@ -1,0 +1,110 @@
+"""The tables of a fit, cells formatted as lme4 and R print them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jmix.results.numbers import (
+    abbreviate,
+    format_estimates,
+    format_numbers,
+    format_p_values,
+    format_statistics,
+    round_to,
+    zap_small,
+)
+from jmix.results.text_table import Table, one_line
+
+if TYPE_CHECKING:
+    from jmix.results.fit import Fit, FloatArray
+
+QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
+
+
+def information_table(fit: Fit) -> Table:
+    """AIC, BIC, log likelihood, deviance and residual degrees of freedom, after maximum likelihood."""
+    values = [round_to(v, 1) for v in (fit.aic, fit.bic, fit.loglik, fit.deviance)]
+    return _one_row(
+        ("AIC", "BIC", "logLik", "deviance", "df.resid"), [*format_numbers(values, 15), f"{fit.df_residual}"]
+    )
+
+
+def quantile_table(residuals: FloatArray) -> Table:
+    """Minimum, quartiles and maximum."""
+    quantiles = zap_small([float(q) for q in np.quantile(residuals, [0, 0.25, 0.5, 0.75, 1])], 5)
+    return _one_row(QUANTILES, format_numbers(quantiles, 4))
+
+
+def _one_row(names: tuple[str, ...], cells: list[str]) -> Table:
+    width = max(len(c) for c in (*names, *cells))
+    return Table(tuple(n.rjust(width) for n in names), (tuple(c.rjust(width) for c in cells),), "r" * len(names))
+
+
+def random_table(fit: Fit) -> Table:
+    """Variance, standard deviation and correlations of every random term, and of the residual."""
+    groups: list[str] = []
+    names: list[str] = []
+    variances: list[float] = []
+    for label, term, cov in zip(fit.term_labels(), fit.spec.terms, fit.cov_terms(), strict=True):
+        groups += [one_line(label), *[""] * (term.q - 1)]
+        names += [one_line(name) for name in term.names]
+        variances += [float(v) for v in np.diag(cov)]
+    variances.append(fit.sigma**2)
+    columns = [
+        ("Groups", "l", [*groups, "Residual"]),
+        ("Name", "l", [*names, ""]),
+        ("Variance", "l", format_numbers(variances, 4)),
+        ("Std.Dev.", "l", format_numbers([float(np.sqrt(v)) for v in variances], 4)),
+    ]
+    correlations = _correlation_columns(fit.cov_terms())
+    columns += [("" if i else "Corr", "l", cells) for i, cells in enumerate(correlations)]
+    return Table.of_columns(columns, labels=2)
+
+
+def _correlation_columns(covariances: list[FloatArray]) -> list[list[str]]:
+    """Cells of the correlations below the diagonal, one list a column, the row of the residual included."""
+    n_columns = max((len(c) for c in covariances), default=1) - 1
+    rows: list[list[str]] = []
+    for cov in covariances:
+        texts = _lower_triangle(cov, decimals=2)
+        rows += [line + [""] * (n_columns - len(line)) for line in texts]
+    rows.append([""] * n_columns)
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _lower_triangle(cov: FloatArray, decimals: int) -> list[list[str]]:
+    """Rows of formatted correlations, blank on and above the diagonal, the last column left out."""
+    sd = np.sqrt(np.diag(cov))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = cov / np.outer(sd, sd)
+    np.fill_diagonal(correlation, 1.0)
+    q = len(cov)
+    flat = format_numbers([round_to(float(v), decimals) for v in correlation.ravel()], 7, decimals)
+    return [[flat[i * q + j] if j < i else "" for j in range(q - 1)] for i in range(q)]
+
+
+def fixed_table(fit: Fit, p_values: FloatArray | None = None) -> Table:
+    """Estimate, standard error and t value of every fixed effect; p-values where they are given."""
+    beta, se = fit.beta, fit.se().to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = beta / se
+    estimates, errors = format_estimates(beta.tolist(), se.tolist())
+    columns = [
+        ("", "l", [one_line(n) for n in fit.design.x_names]),
+        ("Estimate", "r", estimates),
+        ("Std. Error", "r", errors),
+        ("t value", "r", format_statistics(t.tolist())),
+    ]
+    if p_values is not None:
+        columns.append(("Pr(>|t|)", "r", format_p_values(p_values.tolist())))
+    return Table.of_columns(columns, labels=1)
+
+
+def correlation_table(fit: Fit) -> Table:
+    """Correlations of the fixed effects below the diagonal, with abbreviated names."""
+    names = [one_line(n) for n in fit.design.x_names]
+    columns = zip(*_lower_triangle(fit.solution.vcov, decimals=3)[1:], strict=True)
+    cells = [(head, "l", list(column)) for head, column in zip(abbreviate(names, 6)[:-1], columns, strict=True)]
+    return Table.of_columns([("", "l", abbreviate(names, 11)[1:]), *cells], labels=1)

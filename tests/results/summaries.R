@@ -1,0 +1,30 @@
+# Writes summaries.txt, the summaries that test_summary.py expects: Rscript summaries.R > summaries.txt
+suppressMessages(library(lme4))
+data(MathAchieve, package = "nlme")
+tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5), check.conv.singular = "ignore")
+fit <- function(formula, data, ...) suppressMessages(lmer(formula, data, control = tight, ...))
+section <- function(name, model) {
+  text <- suppressMessages(capture.output(print(summary(model))))
+  text <- sub(" +$", "", text)
+  cat("=== ", name, "\n", paste0(text, "\n"), sep = "")
+}
+missing <- transform(sleepstudy, Z = 2 * Days)
+missing$Reaction[3:5] <- NA
+scaled <- transform(sleepstudy, tiny = Reaction * 1e-8, huge = Reaction * 1e8)
+
+section("sleepstudy", fit(Reaction ~ Days + (Days | Subject), sleepstudy))
+section("sleepstudy ML", fit(Reaction ~ Days + (Days | Subject), sleepstudy, REML = FALSE))
+section("uncorrelated", fit(Reaction ~ Days + (Days || Subject), sleepstudy))
+section("uncorrelated ML", fit(Reaction ~ Days + (Days || Subject), sleepstudy, REML = FALSE))
+section("Penicillin", fit(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin))
+section("Pastes", fit(strength ~ 1 + (1 | batch/cask), Pastes))
+section("MathAchieve", fit(MathAch ~ SES * Sex + Minority + MEANSES + (SES | School), MathAchieve))
+section("missing", fit(Reaction ~ Days + Z + I(Days^2) + (Days + I(Days^2) | Subject), missing))
+section("tiny", fit(tiny ~ Days + (Days | Subject), scaled))
+section("huge", fit(huge ~ Days + (Days | Subject), scaled))
+section("many levels", fit(Reaction ~ factor(Days) + (1 | Subject), sleepstudy))
+section("no fixed intercept", fit(Reaction ~ 0 + factor(Days) + (1 | Subject), sleepstudy))
+section("lm", lm(Reaction ~ Days, sleepstudy))
+section("lm without intercept", lm(Reaction ~ 0 + factor(Days), sleepstudy))
+section("lm weighted", lm(Reaction ~ Days, sleepstudy, weights = 1 + Days))
+section("lm of a mean", lm(Reaction ~ 1, sleepstudy))
