@@ -12,7 +12,7 @@ from jmix.errors import ModelError
 from jmix.estimate.checks import check_design
 from jmix.estimate.control import Control, as_control
 from jmix.estimate.ols import fit_lm
-from jmix.model import Model
+from jmix.models import Model
 from jmix.results.fit import Fit
 from jmix.results.lmlist import LmList, fit_lmlist
 from jmix.spec.covariance import CovarianceSpec
@@ -69,7 +69,7 @@ def lm(
     offset: Column = None,
     contrasts: Mapping[str, Any] | None = None,
 ) -> Fit:
-    """Least squares with the conventions of R's ``lm``: sigma from n - p degrees of freedom; loglik, AIC and BIC from the maximised likelihood.
+    """Least squares as R's ``lm``: sigma from n - p degrees of freedom; loglik, AIC, BIC of the maximised likelihood.
 
     See ``model`` for the arguments.
 
@@ -94,7 +94,8 @@ def lmlist(
 ) -> LmList:
     """One regression per group, as nlme's ``lmList``.
 
-    Splines, polynomials and factor levels are those of all rows together, so that coefficients of different groups are comparable.
+    Splines, polynomials and factor levels are those of all rows together, so that the coefficients of different groups
+    are comparable.
 
     Args:
         formula: the grouping factor after a bar, e.g. ``"Reaction ~ Days | Subject"``.

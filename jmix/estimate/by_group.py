@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.integer[Any]]
+IntArray = npt.NDArray[Any]
 
 TOLERANCE = 1e-7
 """Share of a column's length that must remain after projection on the columns before it, as in R's ``lm``."""
@@ -51,7 +51,11 @@ def regress_by_group(
     counts = np.bincount(codes, minlength=n_groups)
     first = np.cumsum(counts) - counts
     out = GroupRegressions(
-        np.full((n_groups, p), np.nan), np.full((n_groups, p, p), np.nan), np.zeros(n_groups), np.zeros(n_groups, np.intp), counts
+        beta=np.full((n_groups, p), np.nan),
+        unscaled=np.full((n_groups, p, p), np.nan),
+        rss=np.zeros(n_groups),
+        rank=np.zeros(n_groups, dtype=np.intp),
+        n=counts,
     )
     for groups in _equal_sizes(counts, p + 1):
         stack = table[first[groups][:, None] + np.arange(counts[groups[0]])]
@@ -72,14 +76,14 @@ def _regress_stack(stack: FloatArray, groups: IntArray, out: GroupRegressions) -
     size, p = stack.shape[1], stack.shape[2] - 1
     full = np.zeros(groups.size, dtype=np.bool_)
     if size >= p:
-        r = np.linalg.qr(stack, mode="r")
+        r = np.asarray(np.linalg.qr(stack, mode="r"))
         lengths = np.linalg.norm(stack[:, :, :p], axis=1)
         pivots = np.abs(np.einsum("gaa->ga", r[:, :p, :p]))
         full = np.all((pivots > TOLERANCE * lengths) & (lengths > 0), axis=1)
         _store(r[full], groups[full], np.arange(p), out)
     for i in np.flatnonzero(~full):
         kept = _independent(stack[i, :, :p])
-        r = np.linalg.qr(stack[i][:, [*kept, p]], mode="r")
+        r = np.asarray(np.linalg.qr(stack[i][:, [*kept, p]], mode="r"))
         _store(r[None], groups[[i]], np.array(kept, dtype=np.intp), out)
 
 
@@ -99,7 +103,7 @@ def _independent(x: FloatArray) -> list[int]:
     for j in range(x.shape[1]):
         length = float(np.linalg.norm(x[:, j]))
         if length > 0 and len(kept) < x.shape[0]:
-            pivot = np.linalg.qr(x[:, [*kept, j]], mode="r")[-1, -1]
+            pivot = np.asarray(np.linalg.qr(x[:, [*kept, j]], mode="r"))[-1, -1]
             if abs(pivot) > TOLERANCE * length:
                 kept.append(j)
     return kept

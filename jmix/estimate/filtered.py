@@ -15,7 +15,7 @@ from jmix.likelihood.random import Factor
 from jmix.likelihood.structure import SparseTail
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.integer[Any]]
+IntArray = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
 
 COLUMNS = 64
@@ -43,11 +43,14 @@ class FilteredCovariance:
     def _selected(self) -> tuple[list[tuple[FloatArray, list[FloatArray], Any]], FloatArray]:
         layout = self.objective.reduced.layout
         chain, tail = _SELECTED(self.phi, self.objective.device_stats, layout=layout)
-        as_numpy = [(np.asarray(a), [np.asarray(e) for e in es], None if x is None else np.asarray(x)) for a, es, x in chain]
-        return as_numpy, np.asarray(tail)
+        blocks = [
+            (np.asarray(own), [np.asarray(e) for e in links], None if x is None else np.asarray(x))
+            for own, links, x in chain
+        ]
+        return blocks, np.asarray(tail)
 
     def fixed_modes(self) -> dict[str, FloatArray]:
-        """(J, q, p) ``N Z'W X~`` of each factor in the user's level order, for the orthonormal basis X~ of ``likelihood.fixed``."""
+        """(J, q, p) ``N Z'W X~`` of each factor, levels in the user's order, X~ the basis of ``likelihood.fixed``."""
         raw = _FIXED_MODES(self.phi, self.objective.device_stats, layout=self.objective.reduced.layout)
         out = {}
         for i, (factor, values) in enumerate(zip(self.elimination.factors, raw, strict=True)):
@@ -56,9 +59,9 @@ class FilteredCovariance:
         return out
 
     def blocks(self, left: str, right: str, j: IntArray, k: IntArray) -> FloatArray:
-        """(m, q_left, q_right) blocks of N between level ``j`` (m,) of one factor and level ``k`` (m,) of another, or the same.
+        """(m, q_left, q_right) blocks of N between levels ``j`` (m,) of one factor and ``k`` (m,) of another.
 
-        Within one factor ``j`` and ``k`` must be equal.
+        The two factors may be the same; ``j`` and ``k`` must then be equal.
         """
         first, second = self.place[left], self.place[right]
         if first > second:
@@ -104,7 +107,7 @@ class FilteredCovariance:
         if not isinstance(coupling, SparseTail):
             return np.moveaxis(x[:, j[:, None], columns], 0, 1).copy(), everywhere
         entry, found = self._entries(coupling, j[:, None], columns)
-        return np.moveaxis(x[:, entry], 0, 1).copy(), found.all(axis=1)
+        return np.moveaxis(x[:, entry], 0, 1).copy(), np.asarray(found.all(axis=1))
 
     def _entries(self, coupling: SparseTail, level: IntArray, columns: IntArray) -> tuple[IntArray, BoolArray]:
         """Place of each (level, column) among the entries of a sparse coupling, and whether it is there."""
@@ -112,7 +115,7 @@ class FilteredCovariance:
         keys = np.asarray(coupling.level).astype(np.int64) * size + coupling.column
         wanted = level.astype(np.int64) * size + columns
         entry = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-        return entry, keys[entry] == wanted
+        return entry, np.asarray(keys[entry] == wanted)
 
     def _tail_columns(self, i: int, level: IntArray) -> IntArray:
         """(m, q) columns of the tail that belong to levels of factor i."""
@@ -121,7 +124,7 @@ class FilteredCovariance:
         return start + level.astype(np.int64)[:, None] * q + np.arange(q)
 
     def _solved(self, first: int, second: int, j: IntArray, k: IntArray) -> FloatArray:
-        """Blocks (m, q1, q2) between levels that the data do not couple: columns of N, solved for the factor with fewer of them."""
+        """Blocks (m, q1, q2) between levels that the data do not couple, from columns of N for the fewer levels."""
         q1, q2 = self._factor(first).q, self._factor(second).q
         if np.unique(k).size * q2 > np.unique(j).size * q1:
             return np.swapaxes(self._solved_columns(second, first, k, j), 1, 2)

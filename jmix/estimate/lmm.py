@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.estimate.lbfgs import lbfgs
-from jmix.estimate.newton import Optimum, newton, noise_level
+from jmix.estimate.newton import Optimum, newton
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.start import expected_hessian, moment_start
 from jmix.estimate.status import Status, vanished_directions
-from jmix.estimate.trust_region import propose
+from jmix.estimate.trust_region import noise_level, propose
 from jmix.spec.covariance import CovarianceSpec, semidefinite_cholesky
 
 FloatArray = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ def fit_ols(design: Design, *, reml: bool) -> LmmSolution:
 
 
 def fit_lm(design: Design) -> LmmSolution:
-    """Least squares with the conventions of R's ``lm``: sigma from n - p degrees of freedom, the likelihood at its own maximum."""
+    """Least squares as R's ``lm``: sigma from n - p degrees of freedom, the likelihood at its own maximum."""
     return _least_squares(design, unbiased=True, restricted=False)
 
 

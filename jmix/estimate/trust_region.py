@@ -17,6 +17,14 @@ FLAT = 1e-9
 """Eigenvalues below this share of the largest are treated as flat directions."""
 
 
+EPSILON = 2.220446049250313e-16
+
+
+def noise_level(value: Array) -> Array:
+    """Rounding error to expect in an objective of this size."""
+    return 64.0 * EPSILON * (1.0 + abs(value))
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A step with the reduction that the quadratic model predicts and the Newton decrement at its origin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,23 @@ from jmix.formula.tokens import brief
 from jmix.formula.values import BoolArray, Categories, FloatArray, IntArray, Value, take_rows
 
 
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """Everything the model uses, on all rows of the data."""
+
+    y: FloatArray
+    values: dict[str, Value]
+    groups: dict[str, list[Categories]]
+    weights: FloatArray | None
+    offset: FloatArray | None
+
+    def every(self) -> list[Value]:
+        factors = [factor for parts in self.groups.values() for factor in parts]
+        extras = [array for array in (self.weights, self.offset) if array is not None]
+        return [self.y, *self.values.values(), *factors, *extras]
+
+
+@np.errstate(all="ignore")
 def build_parts(
     formula: str,
     data: Any,
@@ -40,21 +58,13 @@ def build_parts(
     frame = Frame(data)
     _check_columns(parsed, frame)
     evaluator = Evaluator(frame, {})
-    y = evaluator.numbers(parsed.response_node, "response")
-    values = {
-        label: evaluator.variable(node)
-        for label, node in used_variables([parsed.terms, *(block.terms for block in parsed.blocks)]).items()
-    }
-    groups = {block.group: [evaluator.group(node) for node in block.factors] for block in parsed.blocks}
-    weight = _weights(weights, evaluator)
-    offsets = _offsets(offset, evaluator, parsed)
-    extras = [array for array in (weight, offsets) if array is not None]
-    factors_in = [factor for parts in groups.values() for factor in parts]
-    keep = not_missing([y, *values.values(), *factors_in, *extras], frame.n)
+    inputs = _evaluate(parsed, evaluator, weights, offset)
+    keep = not_missing(inputs.every(), frame.n)
     n = _count(keep, frame.n)
-    values, factors = _settle(values, keep)
+    values, factors = _settle(inputs.values, keep)
     chosen = _contrasts(contrasts, parsed, factors)
-    groupings = {name: make_grouping(name, [factor.rows(keep) for factor in parts]) for name, parts in groups.items()}
+    groups = {name: [factor.rows(keep) for factor in parts] for name, parts in inputs.groups.items()}
+    groupings = {name: make_grouping(name, parts) for name, parts in groups.items()}
     tables = {name: grouping for name, (grouping, _) in groupings.items()}
     X, columns, kept = _fixed(Coder(values, factors, chosen), parsed, n)
     shared = {columns[place].key: X[:, j] for j, place in enumerate(kept) if columns[place].key}
@@ -62,18 +72,29 @@ def build_parts(
     encoding = _encoding(parsed, columns, kept, chosen, tables, named, evaluator.state, factors)
     return {
         "formula": formula,
-        "y": _kept(y, keep),
+        "y": _kept(inputs.y, keep),
         "y_name": parsed.response,
         "X": X,
         "x_names": list(encoding.x_names),
         "dropped": encoding.dropped,
         "random": _random(Coder(values, factors, {}), parsed, groupings, shared, n),
-        "weights": None if weight is None else _kept(weight, keep),
-        "offset": None if offsets is None else _kept(offsets, keep),
+        "weights": None if inputs.weights is None else _kept(inputs.weights, keep),
+        "offset": None if inputs.offset is None else _kept(inputs.offset, keep),
         "n_missing": frame.n - n,
         "index": frame.index if keep is None else frame.index[keep],
         "encoding": encoding,
     }
+
+
+def _evaluate(parsed: ParsedFormula, evaluator: Evaluator, weights: Any, offset: Any) -> _Inputs:
+    variables = used_variables([parsed.terms, *(block.terms for block in parsed.blocks)])
+    return _Inputs(
+        y=evaluator.numbers(parsed.response_node, "response"),
+        values={label: evaluator.variable(node) for label, node in variables.items()},
+        groups={block.group: [evaluator.group(node) for node in block.factors] for block in parsed.blocks},
+        weights=_weights(weights, evaluator),
+        offset=_offsets(offset, evaluator, parsed),
+    )
 
 
 def _encoding(

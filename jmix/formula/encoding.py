@@ -90,6 +90,7 @@ class Encoding:
         """The names of the columns that the formula and ``offset=`` use, the response's first."""
         return list(dict.fromkeys([*self.parsed.columns(), *([self.offset_column] if self.offset_column else [])]))
 
+    @np.errstate(all="ignore")
     def encode(self, new_data: Any, *, response: bool = False, random: bool = True) -> NewDesign:
         """The matrices of new data, with the levels, knots and scales of the training data.
 

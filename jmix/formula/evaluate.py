@@ -208,8 +208,11 @@ class Evaluator:
 
     def _finished(self, value: Value, node: Node) -> Value:
         """Full length, and neither infinite nor undefined where its columns are present."""
-        if isinstance(value, Categories) or isinstance(node, Name):
+        if isinstance(node, Name):
             return value
+        if isinstance(value, Categories):
+            same = value.codes.size == self.frame.n
+            return value if same else replace(value, codes=np.repeat(value.codes, self.frame.n))
         if isinstance(value, Matrix):
             numbers, value_out = value.values[:, 0], value
         else:

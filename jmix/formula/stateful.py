@@ -30,6 +30,8 @@ def apply_transform(func: str, x: FloatArray, args: dict[str, Any], state: State
     """
     present = ~np.isnan(x)
     clean = x if present.all() else x[present]
+    if np.isinf(clean).any():
+        raise DataError(f"the argument of {func}() is infinite in {int(np.isinf(clean).sum())} rows")
     if state is None and not clean.size:
         raise DataError(f"{func}() has no values to work with: all rows are missing")
     try:

@@ -1,8 +1,8 @@
 """Blocks of the conditional covariance between different grouping factors, and products with it.
 
-``N = Lambda (I + Lambda'Z'WZ Lambda)^{-1} Lambda'`` is the derivative of ``log|M|`` in ``A = Z'WZ``. An off-diagonal block of A stands for itself
-and its transpose, so its derivative is twice the block of N: ``reduce`` gives every block for which A has one (the selected inverse of
-Takahashi, Fagan & Chin 1973) at the cost of one gradient.
+``N = Lambda (I + Lambda'Z'WZ Lambda)^{-1} Lambda'`` is the derivative of ``log|M|`` in ``A = Z'WZ``. An off-diagonal
+block of A stands for itself and its transpose, so its derivative is twice the block of N: ``reduce`` gives every block
+for which A has one (the selected inverse of Takahashi, Fagan & Chin 1973) at the cost of one gradient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jmix.likelihood.structure import Block, GaussianStats, Layout, Link
 from jmix.numerics.blocks import mul, node
 
 ChainBlocks = tuple[jax.Array, tuple[jax.Array, ...], Any]
-"""Of one chain factor: (q, q, J) own blocks, (q, q2, J) with each later chain factor, and with the tail in the shape of ``tail.x``."""
+"""Of one chain factor: (q, q, J) own blocks, (q, q2, J) with each later chain factor, and the tail as ``tail.x``."""
 
 
 def selected(theta: jax.Array, stats: GaussianStats, layout: Layout) -> tuple[tuple[ChainBlocks, ...], jax.Array]:

@@ -40,13 +40,48 @@ class Elimination:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of ``[X~ e]``, times the square root of the weights, a chunk at a time."""
+
+    x: FloatArray
+    y: FloatArray
+    weights: FloatArray | None
+    fixed: FixedBasis
+
+    @property
+    def n(self) -> int:
+        return int(self.y.shape[0])
+
+    def root(self, rows: slice) -> FloatArray | float:
+        """(rows,) square root of the weights."""
+        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])
+
+    def root_column(self, rows: slice) -> FloatArray | float:
+        """(rows, 1) square root of the weights."""
+        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])[:, None]
+
+    def basis(self, rows: slice) -> FloatArray:
+        """(p, rows) orthonormal columns of the fixed effects."""
+        return np.asarray((self.fixed.inverse.T @ self.x[rows].T) * self.root(rows))
+
+    def __call__(self, rows: slice) -> FloatArray:
+        """(p + 1, rows)."""
+        residual = (self.y[rows] - self.x[rows] @ self.fixed.beta_ols) / self.fixed.y_scale
+        return np.concatenate([self.basis(rows), (residual * self.root(rows))[None]])
+
+
+@dataclass(frozen=True)
 class Reduced:
     """A data set reduced to sufficient statistics, with what is needed to come back to the user's scale."""
 
     stats: GaussianStats
     layout: Layout
     elimination: Elimination
-    fixed: FixedBasis
+    rows: Rows
+
+    @property
+    def fixed(self) -> FixedBasis:
+        return self.rows.fixed
 
 
 def reduce_data(
@@ -60,10 +95,10 @@ def reduce_data(
     fixed = fixed_basis(x, y, weights)
     factors = gather_factors(terms, spec, weights)
     elimination = plan(list(factors.values()))
-    rows = _RowSource(x, y, weights, fixed)
+    rows = Rows(x, y, weights, fixed)
     stats = _accumulate(elimination, rows)
     layout = tuple(_factor_layout(spec, f.group) for f in elimination.factors)
-    return Reduced(stats, layout, elimination, fixed)
+    return Reduced(stats, layout, elimination, rows)
 
 
 def _factor_layout(spec: CovarianceSpec, group: str) -> FactorLayout:
@@ -115,35 +150,9 @@ def _sort_chain(
     return tuple(order), tuple(parents)
 
 
-@dataclass(frozen=True)
-class _RowSource:
-    """Rows of ``[X~ e]``, times the square root of the weights, a chunk at a time."""
-
-    x: FloatArray
-    y: FloatArray
-    weights: FloatArray | None
-    fixed: FixedBasis
-
-    @property
-    def n(self) -> int:
-        return int(self.y.shape[0])
-
-    def root(self, rows: slice) -> FloatArray | float:
-        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])
-
-    def __call__(self, rows: slice) -> FloatArray:
-        """(p + 1, rows)."""
-        x = self.x[rows]
-        out = np.empty((x.shape[1] + 1, x.shape[0]))
-        out[:-1] = self.fixed.inverse.T @ x.T
-        out[-1] = (self.y[rows] - x @ self.fixed.beta_ols) / self.fixed.y_scale
-        out *= self.root(rows)
-        return out
-
-
-def _accumulate(elimination: Elimination, source: _RowSource) -> GaussianStats:
+def _accumulate(elimination: Elimination, source: Rows) -> GaussianStats:
     chain, k = elimination.chain, source.x.shape[1] + 1
-    internal = [_internal_codes(f, o) for f, o in zip(chain, elimination.order, strict=True)]
+    internal = [internal_codes(f, o) for f, o in zip(chain, elimination.order, strict=True)]
     sums = [np.zeros((f.n_levels, _width(chain, i, k))) for i, f in enumerate(chain)]
     gram = np.zeros((k, k))
     for rows in chunks(source.n):
@@ -151,7 +160,7 @@ def _accumulate(elimination: Elimination, source: _RowSource) -> GaussianStats:
         zs = [f.transformed(rows) * root for f in chain]
         gram += fixed @ fixed.T
         for i in range(len(chain)):
-            _add_by_level(internal[i][rows], _products(zs, i, fixed), sums[i])
+            add_by_level(internal[i][rows], _products(zs, i, fixed), sums[i])
     couplings: list[Coupling] = [None] * len(chain)
     tail_a, tail_w = np.zeros((0, 0)), np.zeros((0, k))
     if elimination.tail:
@@ -163,7 +172,7 @@ def _accumulate(elimination: Elimination, source: _RowSource) -> GaussianStats:
     return GaussianStats(blocks, tail_a, tail_w, gram, tuple((f.q, f.n_levels) for f in elimination.tail))
 
 
-def _internal_codes(factor: Factor, order: IntArray) -> IntArray:
+def internal_codes(factor: Factor, order: IntArray) -> IntArray:
     if np.array_equal(order, np.arange(order.size, dtype=order.dtype)):
         return factor.codes
     position = np.empty_like(order)
@@ -188,7 +197,7 @@ def _outer(a: FloatArray, b: FloatArray) -> FloatArray:
     return (a[:, None] * b[None]).reshape(a.shape[0] * b.shape[0], a.shape[1])
 
 
-def _add_by_level(codes: IntArray, values: FloatArray, out: FloatArray) -> None:
+def add_by_level(codes: IntArray, values: FloatArray, out: FloatArray) -> None:
     """``out[level] += values[:, row]`` for every row: an indicator matrix times a dense one."""
     from scipy.sparse import csc_array
 

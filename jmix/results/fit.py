@@ -19,6 +19,7 @@ from jmix.spec.covariance import CovarianceSpec
 
 if TYPE_CHECKING:
     from jmix.design import RandomTerm
+    from jmix.results.refits import Refits
 
 FloatArray = npt.NDArray[np.float64]
 ResidualType = Literal["raw", "response", "pearson", "scaled"]
@@ -133,8 +134,8 @@ class Fit:
 
     @property
     def df_residual(self) -> int:
-        """Rows less the number of parameters, as lme4's ``df.residual``."""
-        return self.nobs - self.npar
+        """Rows less the number of parameters, as lme4's ``df.residual``; after ``lm`` rows less coefficients."""
+        return self.nobs - (len(self.beta) if self.method == "OLS" else self.npar)
 
     @property
     def criterion(self) -> float:
@@ -301,6 +302,18 @@ class Fit:
         from jmix.results.predict import simulate
 
         return simulate(self, n, seed=seed, conditional=conditional)
+
+    def refit(self, response: Any) -> Fit | Refits:
+        """Fit a new response (n,) with the same design; or R of them, (n, R), at once in one vmapped program.
+
+        Nothing is compiled again for another response of the same shape.
+
+        Raises:
+            DataError: wrong length, or values that are missing or not finite.
+        """
+        from jmix.results.refits import refit
+
+        return refit(self, response)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to one ``.npz`` file without pickle; ``jmix.load_fit`` reads it."""

@@ -45,7 +45,8 @@ def decode_index(meta: dict[str, Any], arrays: Arrays) -> pd.Index:
         parts = [decode_index(part, arrays) for part in meta["parts"]]
         return pd.MultiIndex.from_arrays(parts, names=[p.name for p in parts])
     if meta["kind"] == "range":
-        return pd.RangeIndex(*meta["range"], name=meta["name"])
+        start, stop, step = meta["range"]
+        return pd.RangeIndex(start, stop, step, name=meta["name"])
     values = arrays[meta["array"]]
     if meta["kind"] == "labels":
         return pd.Index(json.loads(values.tobytes().decode("utf-8")), name=meta["name"])

@@ -50,7 +50,11 @@ def save(fit: Fit, path: str | Path) -> None:
         "format": FORMAT,
         "method": fit.method,
         "spec": [{"group": t.group, "names": list(t.names)} for t in fit.spec.terms],
-        "solution": {"sigma": fit.solution.sigma, "criterion": fit.solution.criterion, "status": asdict(fit.solution.status)},
+        "solution": {
+            "sigma": fit.solution.sigma,
+            "criterion": fit.solution.criterion,
+            "status": asdict(fit.solution.status),
+        },
         "design": _pack_design(fit.design, arrays),
     }
     arrays |= {f"solution.{name}": getattr(fit.solution, name) for name in _SOLUTION}
@@ -58,7 +62,8 @@ def save(fit: Fit, path: str | Path) -> None:
     try:
         _write(target, arrays)
     except OSError as error:
-        raise DataError(f"cannot write {str(target)!r}: {error.strerror or error}; choose a folder that exists and is writable") from error
+        reason = error.strerror or error
+        raise DataError(f"cannot write {str(target)!r}: {reason}; choose a folder that exists and allows it") from error
 
 
 def _write(target: Path, arrays: Arrays) -> None:
@@ -72,7 +77,7 @@ def _write(target: Path, arrays: Arrays) -> None:
 
 
 def load_fit(path: str | Path) -> Fit:
-    """Read a fit that ``Fit.save`` wrote: it prints, predicts and simulates as the original did. No code in the file is run.
+    """Read a fit that ``Fit.save`` wrote: it does all that the original did. Nothing in the file is executed.
 
     Raises:
         DataError: there is no such file, it is not a saved fit, it is damaged, or a later version of jmix wrote it.
@@ -82,7 +87,10 @@ def load_fit(path: str | Path) -> Fit:
         raise DataError(f"there is no file {str(target)!r}; save a fit with fit.save(path)")
     meta, arrays = _read(target)
     if meta["format"] != FORMAT:
-        raise DataError(f"{str(target)!r} has format {meta['format']}, this version of jmix reads {FORMAT}; fit and save the model again")
+        raise DataError(
+            f"{str(target)!r} has format {meta['format']}, this version of jmix reads {FORMAT}; "
+            "fit and save the model again"
+        )
     try:
         return _build(meta, arrays)
     except _UNREADABLE as error:
@@ -100,7 +108,9 @@ def _read(target: Path) -> tuple[dict[str, Any], Arrays]:
                 raise ValueError("another kind of archive")
             return meta, {name: archive[name] for name in archive.files if name != "meta"}
     except _UNREADABLE as error:
-        raise DataError(f"{str(target)!r} is not a fit that jmix saved, or it is damaged; fit and save the model again") from error
+        raise DataError(
+            f"{str(target)!r} is not a fit that jmix saved, or it is damaged; fit and save the model again"
+        ) from error
 
 
 def _build(meta: dict[str, Any], arrays: Arrays) -> Fit:
@@ -151,7 +161,8 @@ def _pack_term(term: RandomTerm, key: str, X: npt.NDArray[np.float64], arrays: A
         else:
             arrays[f"{key}.{i}"] = column
             columns.append({"array": f"{key}.{i}"})
-    return {"group": term.group, "levels": list(term.levels), "names": list(term.names), "codes": f"{key}.codes", "columns": columns}
+    names = {"group": term.group, "levels": list(term.levels), "names": list(term.names)}
+    return names | {"codes": f"{key}.codes", "columns": columns}
 
 
 def _unpack_design(meta: dict[str, Any], arrays: Arrays) -> Design:

@@ -35,11 +35,17 @@ def goodness_lines(fit: Fit) -> list[str]:
     if df_model == 0:
         return lines
     explained, total = _sums_of_squares(fit, bool(intercept))
-    r2 = explained / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r2 = float(np.divide(explained, total))
+        f = float(np.divide(explained / df_model, fit.sigma**2))
     adjusted = 1.0 - (1.0 - r2) * (fit.nobs - intercept) / df
     lines.append(f"Multiple R-squared: {format_number(r2, 4)}, Adjusted R-squared: {format_number(adjusted, 4)}")
-    lines.append(_f_line(explained / df_model / fit.sigma**2, df_model, df))
-    return lines
+    return [*lines, _f_line(f, df_model, df)]
+
+
+def is_perfect(fit: Fit) -> bool:
+    """Whether nothing but rounding is left in the residuals, so that their tests mean nothing."""
+    return bool(fit.sigma**2 <= 1e-28 * float(np.mean(fit.design.y**2)))
 
 
 def _sums_of_squares(fit: Fit, intercept: bool) -> tuple[float, float]:
@@ -55,5 +61,4 @@ def _f_line(f: float, df_model: int, df: int) -> str:
     from scipy.special import fdtrc
 
     p = format_p_values([float(fdtrc(df_model, df, f))], 4)[0]
-    relation = "p-value" if p.startswith("<") else "p-value:"
-    return f"F-statistic: {format_number(f, 4)} on {df_model} and {df} DF, {relation} {p}"
+    return f"F-statistic: {format_number(f, 4)} on {df_model} and {df} DF, p-value: {p}"

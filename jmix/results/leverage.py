@@ -18,7 +18,8 @@ FloatArray = npt.NDArray[np.float64]
 def leverage(fit: Fit) -> FloatArray:
     """(n,) diagonal of H in ``fitted = H y``, as lme4's ``hatvalues``.
 
-    ``H = (Z N Z' + D C D') W`` with ``N`` the conditional covariance of b over sigma^2, ``D = X - Z N Z'W X`` and ``C = (X'V^{-1}X)^{-1}``.
+    ``H = (Z N Z' + D C D') W`` with ``N`` the conditional covariance of b over sigma^2, ``D = X - Z N Z'W X`` and
+    ``C = (X'V^{-1}X)^{-1}``.
     """
     relative = conditional_variance(fit, make_rows(fit.design.X, fit.design.offset, fit.terms))
     weights = fit.design.weights

@@ -17,6 +17,8 @@ from jmix.formula.tokens import tokenize
 
 FloatArray = npt.NDArray[np.float64]
 
+_WANTED = "lmlist wants one grouping factor after a bar, and no random terms"
+
 SHOWN = 10
 """Groups named in a message."""
 
@@ -42,6 +44,7 @@ class LmList:
 
     @property
     def nobs(self) -> int:
+        """Rows used."""
         return int(self.regressions.n.sum())
 
     @property
@@ -97,7 +100,8 @@ class LmList:
         estimate, se = self.regressions.beta.ravel(), self.se().to_numpy().ravel()
         df = np.repeat(self._t_df(), len(self.names))
         t = np.divide(estimate, se, out=np.full(se.size, np.nan), where=se > 0)
-        columns = {"estimate": estimate, "std_error": se, "statistic": t, "df": df, "p_value": 2.0 * stdtr(df, -np.abs(t))}
+        p = 2.0 * stdtr(df, -np.abs(t))
+        columns = {"estimate": estimate, "std_error": se, "statistic": t, "df": df, "p_value": p}
         return pd.DataFrame(columns, index=index).reset_index()
 
     def summary(self) -> LmListSummary:
@@ -157,7 +161,7 @@ def fit_lmlist(
     fixed, group = split_formula(formula)
     design = build_design(f"{fixed} + (1 | {group})", data, weights=weights, offset=offset, contrasts=contrasts)
     if len(design.random) != 1:
-        raise FormulaError(f"{formula!r}: lmlist wants one grouping factor after | and no random terms, e.g. 'y ~ x | g' or 'y ~ x | a:b'")
+        raise FormulaError(f"{formula!r}: {_WANTED}, e.g. 'y ~ x | g' or 'y ~ x | a:b'")
     term = design.random[0]
     y = design.y if design.offset is None else design.y - design.offset
     result = regress_by_group(design.X, y, term.codes, len(term.levels), design.weights)
@@ -169,16 +173,18 @@ def split_formula(formula: str) -> tuple[str, str]:
     """``"y ~ x | g"`` to ``("y ~ x", "g")``.
 
     Raises:
-        FormulaError: there is not exactly one | outside of parentheses.
+        FormulaError: there is not exactly one bar, or it stands in parentheses.
     """
-    depth, bars = 0, []
+    bars: list[int] = []
+    outside, depth = True, 0
     for token in tokenize(formula):
         if token.kind == "op":
             depth += (token.text in "([") - (token.text in ")]")
-            if token.text == "|" and depth == 0:
+            if token.text in {"|", "||"}:
                 bars.append(token.at)
-    if len(bars) != 1 or not formula[bars[0] + 1 :].strip():
-        raise FormulaError(f"{formula!r}: lmlist wants one grouping factor after a bar, e.g. 'Reaction ~ Days | Subject'")
+                outside &= depth == 0 and token.text == "|"
+    if len(bars) != 1 or not outside or not formula[bars[0] + 1 :].strip():
+        raise FormulaError(f"{formula!r}: {_WANTED}, e.g. 'Reaction ~ Days | Subject'")
     return formula[: bars[0]].strip(), formula[bars[0] + 1 :].strip()
 
 
@@ -191,10 +197,14 @@ def _messages(group: str, levels: list[str], names: list[str], result: GroupRegr
         for j in short[:SHOWN]:
             lost = ", ".join(name for name, value in zip(names, result.beta[j], strict=True) if np.isnan(value))
             parts.append(f"{levels[j]} ({result.n[j]} rows): {lost}")
-        out.append(f"not estimable in {short.size} of {len(levels)} groups of {group}: " + "; ".join(parts) + _more(short.size))
+        named = "; ".join(parts) + _more(short.size)
+        out.append(f"not estimable in {short.size} of {len(levels)} groups of {group}: {named}")
     if flat.size and not pool:
         named = ", ".join(levels[j] for j in flat[:SHOWN]) + _more(flat.size)
-        out.append(f"no residual degrees of freedom, so no standard errors, in {flat.size} groups of {group}: {named}; pool=True gives them")
+        out.append(
+            f"no residual degrees of freedom, so no standard errors, in {flat.size} groups of {group}: {named}; "
+            "pool=True gives them"
+        )
     return tuple(out)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 Number = float | int
 
+DOUBLE_PRECISION = 2.220446e-16
+
 
 def format_numbers(values: Iterable[Number], digits: int = 7, min_decimals: int = 0) -> list[str]:
     """Numbers in one notation and one width.
@@ -87,8 +89,9 @@ def format_statistics(values: Sequence[float], digits: int = 4) -> list[str]:
 
 def format_p_values(values: Iterable[float], digits: int = 3) -> list[str]:
     """p-values to ``digits`` significant digits; below the precision of a double, an upper bound."""
+    bound = f"< {format_number(DOUBLE_PRECISION, digits - 2)}"
     return [
-        "NaN" if math.isnan(p) else "< 2e-16" if p < 2.220446e-16 else format_number(p, digits)
+        "NaN" if math.isnan(p) else bound if p < DOUBLE_PRECISION else format_number(p, digits)
         for p in values
     ]  # fmt: skip
 

@@ -26,16 +26,18 @@ def predict(
     Args:
         data: a table with the columns of the formula; the grouping columns only if ``conditional``.
         conditional: add the random effects at their conditional modes.
-        new_levels: "error" refuses grouping levels that the fit has not seen and gives NaN for a missing level; "population" sets the random
-            effect of both to zero, as lme4's ``allow.new.levels``.
-        se: also give standard errors, given theta: of x'beta for the population, else of x'beta + z'(b_hat - b). A level that the fit
-            has not seen contributes its full prior variance z'Sigma z.
+        new_levels: "error" refuses grouping levels that the fit has not seen and gives NaN for a missing level;
+            "population" sets the random effect of both to zero, as lme4's ``allow.new.levels``.
+        se: also give standard errors, given theta: of x'beta for the population, else of x'beta + z'(b_hat - b). A
+            level that the fit has not seen contributes its full prior variance z'Sigma z.
 
     Returns:
-        Series ``fit`` with the index of the rows, or a frame with the columns ``fit`` and ``se``. A row with a missing value is NaN.
+        Series ``fit`` with the index of the rows, or a frame with the columns ``fit`` and ``se``. A row with a missing
+        value is NaN.
 
     Raises:
-        DataError: columns are missing, or levels are new and ``new_levels`` is "error". ModelError: another ``new_levels``.
+        DataError: columns are missing, or levels are new and ``new_levels`` is "error".
+        ModelError: another ``new_levels``.
     """
     if new_levels not in ("error", "population"):
         raise ModelError(f"new_levels={new_levels!r}: choose 'error' or 'population'")
@@ -79,8 +81,9 @@ def _refuse_unseen(term: Any) -> None:
         return
     shown = ", ".join(map(repr, term.unseen[:5])) + (", …" if len(term.unseen) > 5 else "")
     raise DataError(
-        f"the grouping factor {term.group} has levels that the fit has not seen: {shown}; new_levels='population' predicts them "
-        "with a random effect of zero, conditional=False predicts all rows without random effects"
+        f"the grouping factor {term.group} has levels that the fit has not seen: {shown}; "
+        "new_levels='population' predicts them with a random effect of zero, conditional=False predicts all rows "
+        "without random effects"
     )
 
 

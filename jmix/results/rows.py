@@ -38,6 +38,7 @@ class Rows:
 
     @property
     def n(self) -> int:
+        """Number of rows."""
         return int(self.X.shape[0])
 
 
@@ -77,8 +78,9 @@ def population_variance(fit: Fit, rows: Rows) -> FloatArray:
 def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
     """(n,) variance of ``x'beta_hat + z'(b_hat - b)`` given theta, over sigma^2.
 
-    With ``d = x - X'WZ N z`` it is ``z'N z + d'(X'V^{-1}X)^{-1}d``, the quadratic form of (x, z) in the inverse of Henderson's mixed model
-    equations (Henderson 1975, Biometrics 31, 423-447). A level without estimates contributes its prior variance.
+    With ``d = x - X'WZ N z`` it is ``z'N z + d'(X'V^{-1}X)^{-1}d``, the quadratic form of (x, z) in the inverse of
+    Henderson's mixed model equations (Henderson 1975, Biometrics 31, 423-447). A level without estimates contributes
+    its prior variance.
     """
     objective = fit.objective
     if objective is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jmix.results.least_squares import goodness_lines, p_values
+from jmix.results.least_squares import goodness_lines, is_perfect, p_values
 from jmix.results.markup import html_document, latex_document, markdown_document
 from jmix.results.numbers import format_number, round_to
 from jmix.results.sections import Section, SummaryContent
@@ -130,15 +130,18 @@ def _fixed_sections(fit: Fit) -> list[Section]:
 
 def _least_squares_sections(fit: Fit) -> list[Section]:
     name = "Residuals" if fit.design.weights is None else "Weighted residuals"
-    return [
-        Section(name, quantile_table(fit.residuals("pearson").to_numpy())),
-        Section("Coefficients", fixed_table(fit, p_values(fit))),
-        Section(lines=tuple(goodness_lines(fit))),
-    ]
+    quantiles = Section(name, quantile_table(fit.residuals("pearson").to_numpy()))
+    if fit.design.x_names:
+        coefficients = Section("Coefficients", fixed_table(fit, p_values(fit)))
+    else:
+        coefficients = Section(lines=("No coefficients",))
+    return [quantiles, coefficients, Section(lines=tuple(goodness_lines(fit)))]
 
 
 def _notes(fit: Fit) -> list[str]:
     notes = [one_line(message) for message in fit.status.messages]
+    if not fit.terms and is_perfect(fit):
+        notes.append("essentially perfect fit: standard errors and tests reflect rounding only")
     missing, dropped = fit.design.n_missing, fit.design.dropped
     if missing:
         notes.append(f"{missing} row{'s' if missing > 1 else ''} dropped for missing values")

@@ -1,7 +1,8 @@
 # Writes summaries.txt, the summaries that test_summary.py expects: Rscript summaries.R > summaries.txt
 suppressMessages(library(lme4))
+options(show.signif.stars = FALSE)
 data(MathAchieve, package = "nlme")
-tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5), check.conv.singular = "ignore")
+tight <- lmerControl("bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5), check.conv.singular = "ignore")
 fit <- function(formula, data, ...) suppressMessages(lmer(formula, data, control = tight, ...))
 section <- function(name, model) {
   text <- suppressMessages(capture.output(print(summary(model))))
@@ -19,7 +20,7 @@ section("uncorrelated ML", fit(Reaction ~ Days + (Days || Subject), sleepstudy, 
 section("Penicillin", fit(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin))
 section("Pastes", fit(strength ~ 1 + (1 | batch/cask), Pastes))
 section("MathAchieve", fit(MathAch ~ SES * Sex + Minority + MEANSES + (SES | School), MathAchieve))
-section("missing", fit(Reaction ~ Days + Z + I(Days^2) + (Days + I(Days^2) | Subject), missing))
+section("missing", fit(Reaction ~ Days + Z + I(Days^2/10) + (Days + I(Days^2/10) | Subject), missing))
 section("tiny", fit(tiny ~ Days + (Days | Subject), scaled))
 section("huge", fit(huge ~ Days + (Days | Subject), scaled))
 section("many levels", fit(Reaction ~ factor(Days) + (1 | Subject), sleepstudy))

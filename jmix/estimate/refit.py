@@ -1,0 +1,192 @@
+"""Many responses on one design: thousands of fits in one compiled, vmapped program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from jmix import runtime
+from jmix.estimate.lmm import SNAP_COST, canonical_signs, snapped_phi
+from jmix.estimate.newton import START_RADIUS, TOLERANCE
+from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.trust_region import judge, noise_level, propose
+from jmix.likelihood.derivatives import Derivatives, value_grad_hessian
+from jmix.likelihood.responses import ResponseStats, response_stats
+from jmix.likelihood.structure import GaussianStats, Layout
+
+FloatArray = npt.NDArray[np.float64]
+
+BATCH_BYTES = 1 << 28
+"""Size of one batch's cross-products; larger jobs go through in several batches."""
+
+AWAY_FROM_ZERO = 0.3
+"""Where a variance that the start has at zero begins: zero itself is a stationary point."""
+
+
+@dataclass(frozen=True)
+class RefitSolutions:
+    """Estimates for R responses: theta (R, k), beta (R, p), sigma (R,), criterion (R,), converged (R,), singular (R,)."""
+
+    theta: FloatArray
+    beta: FloatArray
+    sigma: FloatArray
+    criterion: FloatArray
+    converged: npt.NDArray[np.bool_]
+    singular: npt.NDArray[np.bool_]
+
+
+class _State(NamedTuple):
+    theta: jax.Array
+    at: Derivatives
+    radius: jax.Array
+    done: jax.Array
+    iteration: jax.Array
+
+
+def _with_response(stats: GaussianStats, response: ResponseStats) -> GaussianStats:
+    """The statistics of the design with another response in the last column."""
+    blocks = tuple(
+        replace(b, w=b.w.at[:, -1].set(w)) for b, w in zip(stats.blocks, response.blocks, strict=True)
+    )
+    gram = stats.gram.at[-1, :].set(response.gram).at[:, -1].set(response.gram)
+    return replace(stats, blocks=blocks, tail_w=stats.tail_w.at[:, -1].set(response.tail), gram=gram)
+
+
+def _minimise(
+    start: jax.Array, stats: GaussianStats, n: jax.Array, layout: Layout, reml: bool, max_iterations: int
+) -> tuple[jax.Array, Derivatives, jax.Array]:
+    """Trust-region Newton as one loop; returns the point, its derivatives and whether it converged."""
+
+    def evaluate(theta: jax.Array) -> Derivatives:
+        return value_grad_hessian(theta, stats, n, layout, reml)
+
+    def step(state: _State) -> _State:
+        proposal = propose(jnp, state.at.gradient, state.at.hessian, state.radius)
+        done = proposal.decrement <= jnp.maximum(TOLERANCE, 0.01 * noise_level(state.at.value))
+        candidate = state.theta + proposal.step
+        new = evaluate(candidate)
+        accepted, radius = judge(jnp, state.at.value, new.value, proposal, state.radius, noise_level(state.at.value))
+        move = accepted & ~done & ~state.done
+        theta, at = jax.tree.map(lambda a, b: jnp.where(move, a, b), (candidate, new), (state.theta, state.at))
+        return _State(theta, at, radius, state.done | done, state.iteration + 1)
+
+    first = _State(start, evaluate(start), jnp.asarray(START_RADIUS), jnp.asarray(False), jnp.asarray(0))
+    last = jax.lax.while_loop(lambda s: ~s.done & (s.iteration < max_iterations), step, first)
+    return last.theta, last.at, last.done
+
+
+def _minimise_all(
+    start: jax.Array, stats: GaussianStats, responses: ResponseStats, n: jax.Array, layout: Layout, reml: bool, max_iterations: int
+) -> tuple[jax.Array, Derivatives, jax.Array]:
+    def one(response: ResponseStats) -> tuple[jax.Array, Derivatives, jax.Array]:
+        return _minimise(start, _with_response(stats, response), n, layout, reml, max_iterations)
+
+    return jax.vmap(one)(responses)
+
+
+def _evaluate_all(
+    theta: jax.Array, stats: GaussianStats, responses: ResponseStats, n: jax.Array, layout: Layout, reml: bool
+) -> Derivatives:
+    return jax.vmap(lambda t, r: value_grad_hessian(t, _with_response(stats, r), n, layout, reml))(theta, responses)
+
+
+_MINIMISE = runtime.Program(_minimise_all, static=("layout", "reml", "max_iterations"))
+_EVALUATE = runtime.Program(_evaluate_all, static=("layout", "reml"))
+
+
+def refit_many(
+    objective: GaussianObjective, responses: Iterator[FloatArray], start: FloatArray, *, reml: bool, max_iterations: int = 100
+) -> RefitSolutions:
+    """Fit every column of every (n, R) array in ``responses``, with the design and covariance structure of ``objective``.
+
+    Args:
+        start: (k,) phi from which every fit begins.
+    """
+    begin = _interior(objective, start)
+    parts = [_refit_batch(objective, y, begin, reml, max_iterations) for y in responses]
+    fields = RefitSolutions.__dataclass_fields__
+    return RefitSolutions(**{f: np.concatenate([getattr(p, f) for p in parts]) for f in fields})
+
+
+def batch_size(objective: GaussianObjective) -> int:
+    """How many responses to fit at once."""
+    stats = objective.reduced.stats
+    per_response = sum(b.a.nbytes + b.w.nbytes for b in stats.blocks) + stats.tail_a.nbytes
+    return max(1, min(4096, BATCH_BYTES // max(per_response, 1)))
+
+
+def _interior(objective: GaussianObjective, phi: FloatArray) -> FloatArray:
+    lams = objective.spec.split(phi)
+    return objective.spec.join([lam + np.diag(np.where(np.diag(lam) < 1e-2, AWAY_FROM_ZERO, 0.0)) for lam in lams])
+
+
+def _refit_batch(
+    objective: GaussianObjective, y: FloatArray, start: FloatArray, reml: bool, max_iterations: int
+) -> RefitSolutions:
+    count = y.shape[1]
+    padded = 1 << max(count - 1, 0).bit_length()
+    new = response_stats(objective.reduced, np.concatenate([y, np.repeat(y[:, :1], padded - count, axis=1)], axis=1))
+    args = (objective.device_stats, runtime.put(new.stats), float(objective.n))
+    options: dict[str, Any] = {"layout": objective.reduced.layout, "reml": reml}
+    theta, at, done = _MINIMISE(start, *args, max_iterations=max_iterations, **options)
+    phi = np.array(theta)
+    value, gram = np.asarray(at.value), np.asarray(at.gram)
+    phi, value, gram = _settle(objective, phi, value, gram, args, options)
+    kept = slice(0, count)
+    return _solutions(objective, phi[kept], value[kept], gram[kept], np.asarray(done)[kept], new.beta[kept], new.scale[kept], reml)
+
+
+def _settle(
+    objective: GaussianObjective, phi: FloatArray, value: FloatArray, gram: FloatArray, args: Any, options: dict[str, Any]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Canonical signs, and exact zeros where the criterion allows them."""
+    spec = objective.spec
+    diagonal = spec.join([np.eye(t.q) for t in spec.terms]) == 1.0
+    rough = np.flatnonzero(np.any(phi[:, diagonal] < 1e-2, axis=1))
+    snapped = phi.copy()
+    for r in rough:
+        phi[r] = canonical_signs(spec, phi[r]) * phi[r]
+        snapped[r] = snapped_phi(spec, phi[r])
+    changed = np.any(snapped != phi, axis=1)
+    if not np.any(changed):
+        return phi, value, gram
+    at = _EVALUATE(snapped, *args, **options)
+    take = changed & (np.asarray(at.value) <= value + SNAP_COST + noise_level(value))
+    return (
+        np.where(take[:, None], snapped, phi),
+        np.where(take, np.asarray(at.value), value),
+        np.where(take[:, None, None], np.asarray(at.gram), gram),
+    )
+
+
+def _solutions(
+    objective: GaussianObjective,
+    phi: FloatArray,
+    value: FloatArray,
+    gram: FloatArray,
+    done: npt.NDArray[np.bool_],
+    beta_ols: FloatArray,
+    scale: FloatArray,
+    reml: bool,
+) -> RefitSolutions:
+    n, p, fixed = objective.n, objective.p, objective.reduced.fixed
+    gamma = np.linalg.solve(gram[:, :p, :p], gram[:, :p, p:])[:, :, 0]
+    rss = gram[:, p, p] - np.einsum("rp,rp->r", gram[:, :p, p], gamma)
+    nu = n - p if reml else n
+    constant = objective.constant(reml) + 2.0 * nu * np.log(scale / fixed.y_scale)
+    theta = phi @ objective.to_theta.T
+    diagonal = objective.spec.join([np.eye(t.q) for t in objective.spec.terms]) == 1.0
+    return RefitSolutions(
+        theta=theta,
+        beta=beta_ols + scale[:, None] * (gamma @ fixed.inverse.T),
+        sigma=scale * np.sqrt(rss / nu),
+        criterion=value + constant,
+        converged=done,
+        singular=np.any(theta[:, diagonal] == 0.0, axis=1),
+    )
