@@ -34,7 +34,8 @@ def model(
     Args:
         formula: as in lme4, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
         data: a pandas or polars frame, a pyarrow table, or a dict of arrays.
-        weights: (n,) prior weights (the residual variance of row i is sigma^2 / weights[i]), or the name of their column.
+        weights: (n,) prior weights (the residual variance of row i is sigma^2 / weights[i]), or the name of their
+            column.
         offset: (n,) known part of the linear predictor, or the name of its column.
         contrasts: column name to "treatment", "sum", "helmert", ... as in R's ``contrasts=``.
         control: a ``Control`` or a dict of its attributes.

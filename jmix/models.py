@@ -43,6 +43,7 @@ class Model:
 
     @cached_property
     def spec(self) -> CovarianceSpec:
+        """The layout of theta over the terms."""
         return CovarianceSpec(tuple(Term(t.group, tuple(t.names)) for t in self.terms))
 
     @cached_property
@@ -81,8 +82,8 @@ class Model:
         """Marginal log likelihood of the data.
 
         Args:
-            params: ``theta`` (k,), in lme4's order, and optionally ``beta`` (p,) and ``sigma``. What is left out is profiled out: set to its
-                maximum given the rest.
+            params: ``theta`` (k,), in lme4's order, and optionally ``beta`` (p,) and ``sigma``. What is left out is
+                profiled out: set to its maximum given the rest.
             reml: the restricted likelihood; beta is then integrated out and may not be given.
         """
         theta = self._theta(params.get("theta"))

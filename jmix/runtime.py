@@ -1,9 +1,10 @@
 """Precision, device and compilation cache: the only module that touches JAX's configuration.
 
-jmix never changes a global JAX flag for its host program. Every call into JAX goes through a ``Program``, which switches float64 on
+jmix never changes a global JAX flag for its host program. Every call into JAX goes through a ``Program``, which
+switches float64 on
 for the duration of the call and, while it compiles, points JAX's persistent cache at a folder of the user's.
-Set the environment variable ``JMIX_CACHE_DIR`` to choose the folder, or to ``off`` to compile without one; a cache that the user has
-configured in JAX is left alone.
+Set the environment variable ``JMIX_CACHE_DIR`` to choose the folder, or to ``off`` to compile without one; a cache
+that the user has configured in JAX is left alone.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def _persistent_cache() -> Iterator[None]:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
+    config: Any = jax.config
     folder = cache_dir()
-    if folder is None or jax.config.jax_compilation_cache_dir is not None or not _writable(folder):
+    if folder is None or config.jax_compilation_cache_dir is not None or not _writable(folder):
         yield
         return
     wanted = {
@@ -64,15 +66,15 @@ def _persistent_cache() -> Iterator[None]:
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
     with _compile_lock:
-        before = {name: getattr(jax.config, name) for name in wanted}
+        before = {name: getattr(config, name) for name in wanted}
         try:
             for name, value in wanted.items():
-                jax.config.update(name, value)
+                config.update(name, value)
             compilation_cache.reset_cache()
             yield
         finally:
             for name, value in before.items():
-                jax.config.update(name, value)
+                config.update(name, value)
             compilation_cache.reset_cache()
 
 
@@ -102,10 +104,11 @@ class Program:
         """Run on the default device; returns device arrays."""
         import jax
 
+        config: Any = jax.config
         if self._jitted is None:
             self._jitted = jax.jit(self._function, static_argnames=self._static)
         with jax.enable_x64(True):
-            key = (_signature(args), tuple(sorted(static.items())), jax.config.jax_default_device)
+            key = (_signature(args), tuple(sorted(static.items())), config.jax_default_device)
             if key in self._seen:
                 return self._jitted(*args, **static)
             with _persistent_cache():
@@ -133,5 +136,6 @@ def default_device() -> jax.Device:
     """The device on which jmix computes."""
     import jax
 
-    device = jax.config.jax_default_device
+    config: Any = jax.config
+    device = config.jax_default_device
     return device if isinstance(device, jax.Device) else jax.devices()[0]

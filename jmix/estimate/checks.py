@@ -31,7 +31,9 @@ def _check_term(term: RandomTerm, n: int) -> None:
     label = f"({' + '.join(term.names)} | {term.group})"
     j, q = len(term.levels), len(term.names)
     if j < 2:
-        raise ModelError(f"{label}: {term.group} has only one level in the rows used; a variance needs at least two. Drop the term")
+        raise ModelError(
+            f"{label}: {term.group} has only one level in the rows used; a variance needs at least two. Drop the term"
+        )
     if j >= n and q == 1:
         raise ModelError(
             f"{label}: {term.group} has as many levels ({j}) as there are rows, so its variance cannot be told from the residual's. "

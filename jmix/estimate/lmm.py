@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from jmix.errors import ConvergenceWarning
 from jmix.estimate.lbfgs import lbfgs
 from jmix.estimate.newton import Optimum, newton
 from jmix.estimate.objective import GaussianObjective
@@ -30,7 +32,8 @@ class LmmSolution:
 
     Attributes:
         theta: (k,) relative covariance parameters. phi: the same in the internal basis. hessian: (k, k) of the profiled
-            criterion in theta. beta: (p,). vcov: (p, p). sigma: residual standard deviation. criterion: deviance (ML) or REML criterion.
+            criterion in theta. beta: (p,). vcov: (p, p). sigma: residual standard deviation. criterion: deviance (ML)
+            or REML criterion.
         contrast: (p + 1,) internal coefficients that turn [X y] into residuals.
     """
 
@@ -46,7 +49,12 @@ class LmmSolution:
 
 
 def fit_lmm(
-    objective: GaussianObjective, *, reml: bool, start: FloatArray | None = None, optimizer: str = "newton", max_iterations: int = 200
+    objective: GaussianObjective,
+    *,
+    reml: bool,
+    start: FloatArray | None = None,
+    optimizer: str = "newton",
+    max_iterations: int = 200,
 ) -> LmmSolution:
     """Maximise the likelihood or the restricted likelihood.
 
@@ -69,11 +77,16 @@ def fit_lmm(
         guess=expected_hessian(reduced.stats, reduced.layout, phi) if dear else None,
         max_iterations=max_iterations,
     )
-    return solution_at(objective, _settle(objective, optimum, reml), reml)
+    solution = solution_at(objective, optimum if optimum.interrupted else _settle(objective, optimum, reml), reml)
+    if not solution.status.converged:
+        warnings.warn(solution.status.messages[-1], ConvergenceWarning, stacklevel=2)
+    return solution
 
 
 def _settle(objective: GaussianObjective, optimum: Optimum, reml: bool) -> Optimum:
-    """Bring Lambda to its canonical form, with variances that vanish set to exactly zero where the criterion allows it."""
+    """Bring Lambda to its canonical form, with variances that vanish set to exactly zero where the criterion allows
+    it.
+    """
     signs = canonical_signs(objective.spec, optimum.theta)
     canonical = replace(
         optimum,
@@ -89,7 +102,13 @@ def _settle(objective: GaussianObjective, optimum: Optimum, reml: bool) -> Optim
         return canonical
     decrement = float(propose(np, at.gradient, at.hessian, 1.0).decrement)
     return replace(
-        optimum, theta=snapped, value=at.value, gradient=at.gradient, hessian=at.hessian, extra=at.extra, decrement=decrement
+        optimum,
+        theta=snapped,
+        value=at.value,
+        gradient=at.gradient,
+        hessian=at.hessian,
+        extra=at.extra,
+        decrement=decrement,
     )
 
 
@@ -142,7 +161,9 @@ def certificate(spec: CovarianceSpec, theta: FloatArray, optimum: Optimum) -> St
     scaled = (vectors.T @ optimum.gradient) / np.sqrt(np.maximum(np.abs(values), 1e-9 * top))
     vanished = vanished_directions(spec, spec.split(theta))
     messages = [f"boundary (singular) fit: {text}" for text in vanished]
-    if not optimum.converged:
+    if optimum.interrupted:
+        messages.append("interrupted: these are the best estimates so far; fit again with start=fit.theta to go on")
+    elif not optimum.converged:
         messages.append(
             f"not converged: Newton decrement {optimum.decrement:.2g} after {optimum.n_evaluations} evaluations; "
             "raise control={'max_iterations': ...}, rescale the predictors or simplify the random effects"

@@ -1,10 +1,13 @@
-"""The optimiser of the profiled criterion: exact Newton steps, or BFGS updates between exact Hessians where those are dear."""
+"""The optimiser of the profiled criterion: exact Newton steps, or BFGS updates between exact Hessians where those are
+dear.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +22,23 @@ TOLERANCE = 1e-12
 """Newton decrement, in units of the deviance, at which the optimum is reached: 1.4e-6 of a standard error."""
 
 DEAR_TOLERANCE = 1e-9
-"""The same where an exact Hessian is dear: 4.5e-5 of a standard error, in samples where that is small beside the estimate."""
+"""The same where an exact Hessian is dear: 4.5e-5 of a standard error, in samples where that is small beside the
+estimate.
+"""
 
 START_RADIUS = 1.0
 
+ESCAPE = 0.1
+"""Length of the first step off a saddle point."""
+
+PATIENCE = 5.0
+"""Seconds from which an interrupt keeps the best point so far instead of raising."""
+
 
 class Point(NamedTuple):
-    """An objective evaluated: value, gradient (k,), exact Hessian (k, k) or None, and whatever else the evaluation yields."""
+    """An objective evaluated: value, gradient (k,), exact Hessian (k, k) or None, and whatever else the evaluation
+    yields.
+    """
 
     value: float
     gradient: FloatArray
@@ -41,9 +54,11 @@ class Optimum:
     """Where an optimiser stopped, with exact derivatives there.
 
     Attributes:
-        theta: (k,) point. value: objective. gradient: (k,). hessian: (k, k) exact. extra: what the last evaluation yielded.
+        theta: (k,) point. value: objective. gradient: (k,). hessian: (k, k) exact. extra: what the last evaluation
+            yielded.
         decrement: ``g'H^{-1}g / 2``. n_evaluations, n_hessians: how many, and how many with an exact Hessian.
         converged: the decrement is below tolerance and the Hessian has no negative curvature.
+        interrupted: the user stopped the search; the point is the best so far.
     """
 
     theta: FloatArray
@@ -55,6 +70,7 @@ class Optimum:
     n_evaluations: int
     n_hessians: int
     converged: bool
+    interrupted: bool = False
 
 
 @dataclass
@@ -94,9 +110,18 @@ class _Search:
         if not accepted:
             return self.radius > 1e-12 * (1.0 + float(np.linalg.norm(self.theta)))
         self.exact = new.hessian is not None
-        self.hessian = new.hessian if new.hessian is not None else _bfgs(self.hessian, proposal.step, new.gradient - self.at.gradient)
+        self.hessian = (
+            new.hessian
+            if new.hessian is not None
+            else _bfgs(self.hessian, proposal.step, new.gradient - self.at.gradient)
+        )
         self.theta, self.at = candidate, new
         return True
+
+    def settled(self, decrement: float, last: float, tolerance: float) -> bool:
+        """Whether the decrement is below tolerance, or below rounding error and no longer falling."""
+        lost_in_noise = decrement <= noise_level(self.at.value)
+        return decrement <= tolerance or (lost_in_noise and (self.first is not None or decrement > 0.25 * last))
 
 
 def newton(
@@ -116,23 +141,38 @@ def newton(
     """
     search = _begin(full, first, np.array(start, dtype=np.float64), guess)
     tolerance = tolerance or (TOLERANCE if first is None else DEAR_TOLERANCE)
+    began = time.monotonic()
+    try:
+        _iterate(search, max_iterations, tolerance)
+    except KeyboardInterrupt:
+        if time.monotonic() - began < PATIENCE:
+            raise
+        return replace(_finish(search, tolerance), converged=False, interrupted=True)
+    search.make_exact()
+    return _finish(search, tolerance)
+
+
+def _iterate(search: _Search, max_iterations: int, tolerance: float) -> None:
     last = np.inf
     for iteration in range(max_iterations):
         proposal = propose(np, search.at.gradient, search.hessian, search.radius)
-        log.debug("iteration %d: criterion %.8f, decrement %.2e", iteration, search.at.value, proposal.decrement)
-        noise = noise_level(search.at.value)
-        stalled = proposal.decrement <= noise and (first is not None or proposal.decrement > 0.25 * last)
-        last = proposal.decrement
-        if proposal.decrement <= tolerance or stalled:
-            if not search.exact:
-                search.make_exact()
-                continue
-            if not descends(search.hessian):
-                break
-        if not search.advance(proposal):
-            break
-    search.make_exact()
-    return _finish(search, tolerance)
+        log.info("iteration %d: criterion %.8f, decrement %.2e", iteration, search.at.value, proposal.decrement)
+        settled = search.settled(float(proposal.decrement), last, tolerance)
+        last = float(proposal.decrement)
+        if settled and not search.exact:
+            search.make_exact()
+            continue
+        if settled and not descends(search.hessian):
+            return
+        if not search.advance(_escape(search) if settled else proposal):
+            return
+
+
+def _escape(search: _Search) -> Proposal:
+    """A step off a saddle point, along the direction of most negative curvature."""
+    values, vectors = np.linalg.eigh(search.hessian)
+    length = min(search.radius, ESCAPE)
+    return Proposal(length * vectors[:, 0], -0.5 * values[0] * length**2, np.float64(0.0), np.float64(length))
 
 
 def _begin(full: Evaluate, first: Evaluate | None, theta: FloatArray, guess: FloatArray | None) -> _Search:

@@ -36,8 +36,8 @@ _COVARIANCES = runtime.Program(conditional.covariances, static=("layout",))
 class GaussianObjective:
     """One reduced data set with its specification.
 
-    ``phi`` denotes ``theta`` in the well-conditioned basis of ``likelihood.random``: Lambda~ = T^{-1} Lambda, entry by entry
-    a linear map of ``theta``.
+    ``phi`` denotes ``theta`` in the well-conditioned basis of ``likelihood.random``: Lambda~ = T^{-1} Lambda, entry
+    by entry a linear map of ``theta``.
 
     Attributes:
         n: rows. p: fixed effects. log_weights: sum of the log prior weights.
@@ -51,10 +51,12 @@ class GaussianObjective:
 
     @cached_property
     def device_stats(self) -> Any:
+        """The sufficient statistics on the default device."""
         return runtime.put(self.reduced.stats)
 
     @property
     def expensive(self) -> bool:
+        """Whether an exact Hessian costs several gradients."""
         return sum(q * j for q, j in self.reduced.stats.tail_sizes) > EXPENSIVE_TAIL
 
     def full(self, phi: FloatArray, reml: bool) -> Point:

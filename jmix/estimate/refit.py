@@ -31,7 +31,9 @@ AWAY_FROM_ZERO = 0.3
 
 @dataclass(frozen=True)
 class RefitSolutions:
-    """Estimates for R responses: theta (R, k), beta (R, p), sigma (R,), criterion (R,), converged (R,), singular (R,)."""
+    """Estimates for R responses: theta (R, k), beta (R, p), sigma (R,), criterion (R,), converged (R,), singular
+    (R,).
+    """
 
     theta: FloatArray
     beta: FloatArray
@@ -51,9 +53,7 @@ class _State(NamedTuple):
 
 def _with_response(stats: GaussianStats, response: ResponseStats) -> GaussianStats:
     """The statistics of the design with another response in the last column."""
-    blocks = tuple(
-        replace(b, w=b.w.at[:, -1].set(w)) for b, w in zip(stats.blocks, response.blocks, strict=True)
-    )
+    blocks = tuple(replace(b, w=b.w.at[:, -1].set(w)) for b, w in zip(stats.blocks, response.blocks, strict=True))
     gram = stats.gram.at[-1, :].set(response.gram).at[:, -1].set(response.gram)
     return replace(stats, blocks=blocks, tail_w=stats.tail_w.at[:, -1].set(response.tail), gram=gram)
 
@@ -82,7 +82,13 @@ def _minimise(
 
 
 def _minimise_all(
-    start: jax.Array, stats: GaussianStats, responses: ResponseStats, n: jax.Array, layout: Layout, reml: bool, max_iterations: int
+    start: jax.Array,
+    stats: GaussianStats,
+    responses: ResponseStats,
+    n: jax.Array,
+    layout: Layout,
+    reml: bool,
+    max_iterations: int,
 ) -> tuple[jax.Array, Derivatives, jax.Array]:
     def one(response: ResponseStats) -> tuple[jax.Array, Derivatives, jax.Array]:
         return _minimise(start, _with_response(stats, response), n, layout, reml, max_iterations)
@@ -101,9 +107,15 @@ _EVALUATE = runtime.Program(_evaluate_all, static=("layout", "reml"))
 
 
 def refit_many(
-    objective: GaussianObjective, responses: Iterator[FloatArray], start: FloatArray, *, reml: bool, max_iterations: int = 100
+    objective: GaussianObjective,
+    responses: Iterator[FloatArray],
+    start: FloatArray,
+    *,
+    reml: bool,
+    max_iterations: int = 100,
 ) -> RefitSolutions:
-    """Fit every column of every (n, R) array in ``responses``, with the design and covariance structure of ``objective``.
+    """Fit every column of every (n, R) array in ``responses``, with the design and covariance structure of
+    ``objective``.
 
     Args:
         start: (k,) phi from which every fit begins.
@@ -139,11 +151,18 @@ def _refit_batch(
     value, gram = np.asarray(at.value), np.asarray(at.gram)
     phi, value, gram = _settle(objective, phi, value, gram, args, options)
     kept = slice(0, count)
-    return _solutions(objective, phi[kept], value[kept], gram[kept], np.asarray(done)[kept], new.beta[kept], new.scale[kept], reml)
+    return _solutions(
+        objective, phi[kept], value[kept], gram[kept], np.asarray(done)[kept], new.beta[kept], new.scale[kept], reml
+    )
 
 
 def _settle(
-    objective: GaussianObjective, phi: FloatArray, value: FloatArray, gram: FloatArray, args: Any, options: dict[str, Any]
+    objective: GaussianObjective,
+    phi: FloatArray,
+    value: FloatArray,
+    gram: FloatArray,
+    args: Any,
+    options: dict[str, Any],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Canonical signs, and exact zeros where the criterion allows them."""
     spec = objective.spec

@@ -16,8 +16,8 @@ LOWEST, HIGHEST = 0.1, 30.0
 def moment_start(stats: GaussianStats, layout: Layout, n_theta: int) -> FloatArray:
     """Diagonal start from the sums of squares of Z'e, column by column.
 
-    For column k of a factor with ``a_j = Z_jk'Z_jk`` and residuals e of the fixed part, ``E sum_j (Z_jk'e)^2 = s2 sum a_j + t2 sum a_j^2``
-    and ``E e'e = n s2 + t2 sum a_j``: two equations for s2 and t2.
+    For column k of a factor with ``a_j = Z_jk'Z_jk`` and residuals e of the fixed part, ``E sum_j (Z_jk'e)^2 = s2 sum
+    a_j + t2 sum a_j^2`` and ``E e'e = n s2 + t2 sum a_j``: two equations for s2 and t2.
     """
     theta = np.zeros(n_theta)
     diagonals, sums = _columns(stats)

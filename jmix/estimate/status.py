@@ -20,7 +20,8 @@ class Status:
         converged: the Newton decrement is negligible and no direction descends.
         singular: the covariance of some term is on the boundary of its parameter space.
         max_gradient: largest component of the gradient of the deviance in units of the parameters' standard errors.
-        decrement: ``g'H^{-1}g / 2``: how far below the model of second order sees the optimum, in units of the deviance.
+        decrement: ``g'H^{-1}g / 2``: how far below the model of second order sees the optimum, in units of the
+            deviance.
         min_eigenvalue: smallest eigenvalue of the exact Hessian, relative to the largest.
         n_evaluations, n_hessians: objective evaluations, and how many of them with an exact Hessian.
         messages: what to know and what to do, one sentence each.

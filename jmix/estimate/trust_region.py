@@ -54,10 +54,13 @@ def propose(xp: ModuleType, gradient: Array, hessian: Array, radius: Array) -> P
     return Proposal(vectors @ scaled, predicted, decrement, cut * norm)
 
 
-def judge(xp: ModuleType, value: Array, new_value: Array, proposal: Proposal, radius: Array, noise: Array) -> tuple[Array, Array]:
+def judge(
+    xp: ModuleType, value: Array, new_value: Array, proposal: Proposal, radius: Array, noise: Array
+) -> tuple[Array, Array]:
     """Whether the step is accepted, and the next trust radius.
 
-    ``noise`` is the rounding error of the objective: reductions below it can be neither confirmed nor refuted, and are accepted.
+    ``noise`` is the rounding error of the objective: reductions below it can be neither confirmed nor refuted, and
+    are accepted.
     """
     actual = value - new_value
     finite = xp.isfinite(new_value)

@@ -68,8 +68,7 @@ def build_parts(
     tables = {name: grouping for name, (grouping, _) in groupings.items()}
     X, columns, kept = _fixed(Coder(values, factors, chosen), parsed, n)
     shared = {columns[place].key: X[:, j] for j, place in enumerate(kept) if columns[place].key}
-    named = offset if isinstance(offset, str) else None
-    encoding = _encoding(parsed, columns, kept, chosen, tables, named, evaluator.state, factors)
+    encoding = _encoding(parsed, columns, kept, chosen, tables, offset, evaluator.state, factors)
     return {
         "formula": formula,
         "y": _kept(inputs.y, keep),
@@ -103,7 +102,7 @@ def _encoding(
     kept: list[int],
     contrasts: dict[str, Contrast],
     groupings: dict[str, Grouping],
-    offset_column: str | None,
+    offset: Any,
     states: dict[str, State],
     factors: dict[str, Factor],
 ) -> Encoding:
@@ -116,7 +115,8 @@ def _encoding(
         dropped=tuple(column.name for place, column in enumerate(columns) if place not in inside),
         contrasts=contrasts,
         groupings=groupings,
-        offset_column=offset_column,
+        offset_column=offset if isinstance(offset, str) else None,
+        offset_array=offset is not None and not isinstance(offset, str),
         states=states,
         coded=factors,
     )

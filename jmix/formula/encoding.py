@@ -65,7 +65,8 @@ class Encoding:
         formula: the user's text. parsed: its parts.
         x_names: the fixed-effects columns kept; kept: their places among all columns; dropped: the others' names.
         contrasts: the user's contrasts by factor. groupings: the grouping factors by name.
-        offset_column: the column named by ``offset=``, or None.
+        offset_column: the column named by ``offset=``, or None. offset_array: whether ``offset=`` was an array instead, which
+            new data cannot supply.
         states, coded: states of transforms and the factors' codings, by the variable's text.
     """
 
@@ -77,6 +78,7 @@ class Encoding:
     contrasts: dict[str, Contrast]
     groupings: dict[str, Grouping]
     offset_column: str | None
+    offset_array: bool
     states: dict[str, State] = field(repr=False)
     coded: dict[str, Factor] = field(repr=False)
 
@@ -167,6 +169,7 @@ class Encoding:
             "contrasts": {label: contrast.to_dict() for label, contrast in self.contrasts.items()},
             "groupings": [grouping.to_dict() for grouping in self.groupings.values()],
             "offset_column": self.offset_column,
+            "offset_array": self.offset_array,
             "states": self.states,
             "factors": {label: _factor_to_dict(factor) for label, factor in self.coded.items()},
         }
@@ -190,6 +193,7 @@ class Encoding:
             contrasts={label: Contrast.from_dict(entry) for label, entry in state["contrasts"].items()},
             groupings={grouping.name: grouping for grouping in groupings},
             offset_column=state["offset_column"],
+            offset_array=state["offset_array"],
             states=state["states"],
             coded={label: _factor_from_dict(entry) for label, entry in state["factors"].items()},
         )

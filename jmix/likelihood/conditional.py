@@ -1,8 +1,9 @@
 """The distribution of the random effects given the data and the parameters.
 
-Both moments are derivatives of what ``reduce`` computes already: with ``N = Lambda (I + Lambda'Z'Z Lambda)^{-1} Lambda'``, the modes are
-``N w = -1/2 d(-w'N w)/dw`` for ``w = Z'(y - X beta)``, and the blocks of the covariance (over sigma^2) are ``d log|M| / dA = N``
-(Bates et al. 2015, eq. 58).
+Both moments are derivatives of what ``reduce`` computes already: with ``N = Lambda (I + Lambda'Z'Z Lambda)^{-1}
+Lambda'``, the modes are
+``N w = -1/2 d(-w'N w)/dw`` for ``w = Z'(y - X beta)``, and the blocks of the covariance (over sigma^2) are ``d log|M|
+/ dA = N`` (Bates et al. 2015, eq. 58).
 """
 
 from __future__ import annotations

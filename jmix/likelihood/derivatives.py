@@ -16,7 +16,8 @@ class Derivatives(NamedTuple):
     """The profiled criterion at one theta, with its exact derivatives.
 
     Attributes:
-        value: scalar. gradient: (k,). hessian: (k, k) or None. gram: (p + 1, p + 1) reduced cross-product ``[X y]'V^{-1}[X y]``.
+        value: scalar. gradient: (k,). hessian: (k, k) or None. gram: (p + 1, p + 1) reduced cross-product ``[X
+            y]'V^{-1}[X y]``.
     """
 
     value: jax.Array

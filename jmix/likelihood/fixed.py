@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def chunks(n: int) -> Iterator[slice]:
 
 
 def fixed_basis(x: FloatArray, y: FloatArray, weights: FloatArray | None) -> FixedBasis:
-    """Cholesky-QR of X and least squares of y on it, each in two passes so that neither loses digits to scale or origin.
+    """Cholesky-QR of X and least squares of y on it, each in two passes so that neither loses digits to scale or
+    origin.
 
     Args:
         x: (n, p) model matrix of full column rank. y: (n,) response. weights: (n,) or None.

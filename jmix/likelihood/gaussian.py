@@ -1,8 +1,9 @@
 """The Gaussian marginal likelihood from sufficient statistics.
 
-With ``y ~ N(X beta, sigma^2 V)``, ``V = W^{-1} + Z Lambda Lambda' Z'``, everything the likelihood needs is ``log|V|`` and the reduced
-cross-product ``[X y]' V^{-1} [X y]`` (Bates et al. 2015, section 3; Harville 1977). ``reduce`` computes both by eliminating the random effects level
-by level; no row of the data is touched.
+With ``y ~ N(X beta, sigma^2 V)``, ``V = W^{-1} + Z Lambda Lambda' Z'``, everything the likelihood needs is ``log|V|``
+and the reduced
+cross-product ``[X y]' V^{-1} [X y]`` (Bates et al. 2015, section 3; Harville 1977). ``reduce`` computes both by
+eliminating the random effects level by level; no row of the data is touched.
 """
 
 from __future__ import annotations
@@ -68,9 +69,7 @@ def _update_ancestor(block: Block, k: int, n: jax.Array, ancestor: Block) -> Blo
         taken = jnp.einsum("baj,ajc->jbc", projected, block.tail.x)
         total = jax.ops.segment_sum(taken, link.parent, size, indices_are_sorted=True)
         tail = DenseTail(tail.x - jnp.swapaxes(total, 0, 1))
-    return Block(
-        ancestor.a - down(mul(projected, link.e)), ancestor.w - down(mul(projected, block.w)), links, tail
-    )
+    return Block(ancestor.a - down(mul(projected, link.e)), ancestor.w - down(mul(projected, block.w)), links, tail)
 
 
 def _update_tail(block: Block, n: jax.Array, tail_a: jax.Array, tail_w: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -96,7 +95,6 @@ def _scale_tail(
     lams: list[jax.Array], sizes: tuple[tuple[int, int], ...], a: jax.Array, w: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """``I + Lambda'A Lambda`` and ``Lambda'W`` for the block-diagonal tail."""
-
     if all(q == 1 for q, _ in sizes):
         scale = jnp.concatenate([jnp.broadcast_to(lam[0, 0], (j,)) for lam, (_, j) in zip(lams, sizes, strict=True)])
         return jnp.eye(a.shape[0], dtype=a.dtype) + scale[:, None] * a * scale[None, :], scale[:, None] * w

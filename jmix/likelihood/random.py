@@ -33,6 +33,7 @@ class Factor:
 
     @property
     def q(self) -> int:
+        """Number of columns."""
         return len(self.columns)
 
     def transformed(self, rows: slice) -> FloatArray:

@@ -54,7 +54,10 @@ def response_stats(reduced: Reduced, y: FloatArray) -> Responses:
         e = y[r] * rows.root_column(r) - b.T @ gamma
         cross += b @ e
         squares += np.sum(e * e, axis=0)
-        for f, c, out in [*zip(chain, codes, sums, strict=True), *((f, f.codes, t) for f, t in zip(elimination.tail, tails, strict=True))]:
+        for f, c, out in [
+            *zip(chain, codes, sums, strict=True),
+            *((f, f.codes, t) for f, t in zip(elimination.tail, tails, strict=True)),
+        ]:
             z = f.transformed(r) * rows.root(r)
             add_by_level(c[r], (z[:, None] * e.T[None]).reshape(f.q * count, -1), out)
     scale = np.sqrt(squares / n)
@@ -74,5 +77,8 @@ def _by_response(sums: FloatArray, q: int, count: int, scale: FloatArray) -> Flo
 
 def _tail(tails: list[FloatArray], qs: list[int], count: int, scale: FloatArray) -> FloatArray:
     """(R, Q2), level-major within a factor."""
-    parts = [np.transpose(t.reshape(-1, q, count) / scale, (2, 0, 1)).reshape(count, -1) for t, q in zip(tails, qs, strict=True)]
+    parts = [
+        np.transpose(t.reshape(-1, q, count) / scale, (2, 0, 1)).reshape(count, -1)
+        for t, q in zip(tails, qs, strict=True)
+    ]
     return np.concatenate(parts, axis=1) if parts else np.zeros((count, 0))

@@ -1,8 +1,9 @@
 """Pytrees that hold a Gaussian design reduced to sufficient statistics.
 
-Levels are eliminated in this order: a *chain* of grouping factors, each nested in the next, whose blocks stay block diagonal; then a
-dense *tail* of the factors that cross them. One factor is a chain of one; ``(1 | a/b)`` a chain of two; crossed factors are a chain
-and a tail.
+Levels are eliminated in this order: a *chain* of grouping factors, each nested in the next, whose blocks stay block
+diagonal; then a
+dense *tail* of the factors that cross them. One factor is a chain of one; ``(1 | a/b)`` a chain of two; crossed
+factors are a chain and a tail.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ class GaussianStats:
 
 @dataclass(frozen=True)
 class FactorLayout:
-    """Which entries of ``theta`` fill which entries of one factor's (q, q) ``Lambda``; hashable, so that it can be static."""
+    """Which entries of ``theta`` fill which entries of one factor's (q, q) ``Lambda``; hashable, so that it can be
+    static.
+    """
 
     q: int
     index: tuple[int, ...]

@@ -26,7 +26,8 @@ class Elimination:
     Attributes:
         chain: factors, each nested in the next; tail: the others.
         order: for each chain factor, (J,) the original level at each internal position.
-        parents: ``parents[i][k]`` is (J_i,) the internal position of each level of chain factor i in chain factor i + 1 + k.
+        parents: ``parents[i][k]`` is (J_i,) the internal position of each level of chain factor i in chain factor i +
+            1 + k.
     """
 
     chain: tuple[Factor, ...]
@@ -36,6 +37,7 @@ class Elimination:
 
     @property
     def factors(self) -> tuple[Factor, ...]:
+        """All factors in elimination order."""
         return self.chain + self.tail
 
 
@@ -50,6 +52,7 @@ class Rows:
 
     @property
     def n(self) -> int:
+        """Number of rows."""
         return int(self.y.shape[0])
 
     def root(self, rows: slice) -> FloatArray | float:
@@ -81,6 +84,7 @@ class Reduced:
 
     @property
     def fixed(self) -> FixedBasis:
+        """The orthonormal basis of the fixed effects."""
         return self.rows.fixed
 
 
@@ -90,7 +94,8 @@ def reduce_data(
     """Sufficient statistics of a design.
 
     Args:
-        x: (n, p) of full column rank. y: (n,) response less offset. terms: in the order of ``spec.terms``. weights: (n,) or None.
+        x: (n, p) of full column rank. y: (n,) response less offset. terms: in the order of ``spec.terms``. weights:
+            (n,) or None.
     """
     fixed = fixed_basis(x, y, weights)
     factors = gather_factors(terms, spec, weights)
@@ -166,13 +171,12 @@ def _accumulate(elimination: Elimination, source: Rows) -> GaussianStats:
     if elimination.tail:
         tail_a, tail_w = tail_cross(elimination.tail, source.weights, source, k)
         couplings = couple_chain(chain, internal, elimination.parents, elimination.tail, source.weights)
-    blocks = tuple(
-        _unpack_sums(sums[i], chain, i, k, elimination.parents[i], couplings[i]) for i in range(len(chain))
-    )
+    blocks = tuple(_unpack_sums(sums[i], chain, i, k, elimination.parents[i], couplings[i]) for i in range(len(chain)))
     return GaussianStats(blocks, tail_a, tail_w, gram, tuple((f.q, f.n_levels) for f in elimination.tail))
 
 
 def internal_codes(factor: Factor, order: IntArray) -> IntArray:
+    """(n,) position of each row's level in the internal order of the factor."""
     if np.array_equal(order, np.arange(order.size, dtype=order.dtype)):
         return factor.codes
     position = np.empty_like(order)

@@ -18,7 +18,9 @@ IntArray = npt.NDArray[np.int32]
 Coupling = SparseTail | DenseTail | None
 
 PAIR_COST = 60.0
-"""Time of one pair of the sparse Schur complement, in multiply-adds of the dense product (measured: benchmarks/README.md)."""
+"""Time of one pair of the sparse Schur complement, in multiply-adds of the dense product (measured:
+benchmarks/README.md).
+"""
 
 TAIL_MAX = 46_000
 """Largest tail: beyond it the matrix alone exceeds 16 GiB and int32 cell numbers overflow."""
@@ -33,9 +35,7 @@ def couple_chain(
 ) -> list[Coupling]:
     """The coupling of every chain factor with the tail, sparse or dense, whichever costs less to eliminate."""
     z_tail = _sparse_columns(tail, [f.codes for f in tail], weights)
-    crosses = [
-        (_sparse_columns((f,), [c], weights).T @ z_tail).tocsr() for f, c in zip(chain, codes, strict=True)
-    ]
+    crosses = [(_sparse_columns((f,), [c], weights).T @ z_tail).tocsr() for f, c in zip(chain, codes, strict=True)]
     entries = [_entries(cross, f) for cross, f in zip(crosses, chain, strict=True)]
     pairs = sum(float(np.sum(np.square(np.bincount(e[0]).astype(float)))) / 2 for e in entries)
     size = z_tail.shape[1]
@@ -78,7 +78,8 @@ def _sparse_columns(factors: tuple[Factor, ...], codes: list[IntArray], weights:
         start += factor.q * factor.n_levels
     width = len(indices)
     return csr_array(
-        (np.stack(values, axis=1).ravel(), np.stack(indices, axis=1).ravel(), np.arange(n + 1) * width), shape=(n, start)
+        (np.stack(values, axis=1).ravel(), np.stack(indices, axis=1).ravel(), np.arange(n + 1) * width),
+        shape=(n, start),
     )
 
 

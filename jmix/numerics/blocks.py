@@ -5,7 +5,8 @@ For a block ``A_j`` (q, q) of ``Z'V0^{-1}Z`` and the shared factor ``lam`` (q, q
 
     logdet_j = log |I + lam' A_j lam|         and        N_j = lam (I + lam' A_j lam)^{-1} lam'
 
-(Bates, Maechler, Bolker & Walker 2015, J. Stat. Softw. 67(1), eq. 13 and 18). Both have cheap exact derivatives in terms of N_j itself:
+(Bates, Maechler, Bolker & Walker 2015, J. Stat. Softw. 67(1), eq. 13 and 18). Both have cheap exact derivatives in
+terms of N_j itself:
 
     d logdet = tr(B dOmega) + tr(N dA),     dN = K dOmega K' - N dA N,     K = I - N A,     B = A K.
 
@@ -14,8 +15,13 @@ The rules are written with the same functions, so they can be differentiated aga
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import jax
 import jax.numpy as jnp
+
+Pair = tuple[jax.Array, jax.Array]
 
 UNROLL_MAX = 6
 """Largest block that is unrolled into elementwise code; larger ones go to batched LAPACK."""
@@ -42,7 +48,7 @@ def _node(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @_node.defjvp
-def _node_jvp(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], ...]:
+def _node_jvp(primals: Pair, tangents: Pair) -> tuple[Pair, Pair]:
     lam, a = primals
     dlam, da = tangents
     logdet, n = _node(lam, a)
@@ -65,7 +71,8 @@ def mul(x: jax.Array, y: jax.Array) -> jax.Array:
 def trace_product(x: jax.Array, y: jax.Array) -> jax.Array:
     """Groupwise ``tr(x y)`` for symmetric y: (q, q, J) and (q, q, J or 1) to (J,)."""
     products = x * y
-    return sum(products[i, k] for i in range(x.shape[0]) for k in range(x.shape[1]))
+    rows = range(x.shape[0])
+    return reduce(add, (products[i, k] for i in rows for k in rows))
 
 
 def _node_unrolled(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -81,15 +88,13 @@ def _node_unrolled(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
         half.append(row)
         m = m[1:, 1:] - column[1:, None] * column[None, 1:]
         rhs = rhs[1:] - column[1:, None] * row[None]
-    return logdet, sum(row[:, None] * row[None] for row in half)
+    return logdet, reduce(add, (row[:, None] * row[None] for row in half))
 
 
 def _node_lapack(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
     groups_first = jnp.moveaxis(a, -1, 0)
     m = jnp.eye(lam.shape[0], dtype=a.dtype) + lam.T @ groups_first @ lam
     chol = jnp.linalg.cholesky(m)
-    half = jax.lax.linalg.triangular_solve(
-        chol, jnp.broadcast_to(lam.T, chol.shape), left_side=True, lower=True
-    )
+    half = jax.lax.linalg.triangular_solve(chol, jnp.broadcast_to(lam.T, chol.shape), left_side=True, lower=True)
     logdet = 2.0 * jnp.sum(jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)), axis=1)
     return logdet, jnp.moveaxis(jnp.swapaxes(half, 1, 2) @ half, 0, -1)

@@ -44,10 +44,12 @@ class Fit:
     # --- what was estimated -----------------------------------------------------------------------------------------
     @property
     def formula(self) -> str:
+        """The formula as the user wrote it."""
         return self.design.formula
 
     @property
     def reml(self) -> bool:
+        """Whether the restricted likelihood was maximised."""
         return self.method == "REML"
 
     @property
@@ -57,10 +59,12 @@ class Fit:
 
     @property
     def converged(self) -> bool:
+        """Whether the convergence certificate holds."""
         return self.status.converged
 
     @property
     def singular(self) -> bool:
+        """Whether some covariance matrix is on its boundary."""
         return self.status.singular
 
     @property
@@ -79,6 +83,7 @@ class Fit:
 
     @property
     def beta(self) -> FloatArray:
+        """(p,) fixed effects as an array."""
         return self.solution.beta
 
     def vcov(self) -> pd.DataFrame:
@@ -121,6 +126,7 @@ class Fit:
     # --- likelihood -------------------------------------------------------------------------------------------------
     @property
     def nobs(self) -> int:
+        """Number of rows used."""
         return int(self.design.y.shape[0])
 
     def ngrps(self) -> dict[str, int]:
@@ -161,10 +167,12 @@ class Fit:
 
     @property
     def aic(self) -> float:
+        """Akaike's information criterion."""
         return -2.0 * self.loglik + 2.0 * self.npar
 
     @property
     def bic(self) -> float:
+        """Schwarz's Bayesian information criterion, with the number of rows."""
         return -2.0 * self.loglik + self.npar * float(np.log(self.nobs))
 
     # --- random effects ---------------------------------------------------------------------------------------------
@@ -187,6 +195,7 @@ class Fit:
         return [name for i in self.spec.members(group) for name in self.spec.terms[i].names]
 
     def group_levels(self, group: str) -> list[str]:
+        """Level labels of a grouping factor."""
         return self.terms[self.spec.members(group)[0]].levels
 
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -234,8 +243,9 @@ class Fit:
         """(n,) fitted values, with (``conditional``) or without the random effects."""
         return pd.Series(self._linear_parts[int(conditional)], index=self.design.index, name="fitted")
 
-    def residuals(self, type: ResidualType = "raw") -> pd.Series:  # noqa: A002
-        """(n,) residuals: ``raw`` y - fitted; ``pearson`` times the root of the prior weight; ``scaled`` Pearson over sigma.
+    def residuals(self, type: ResidualType = "raw") -> pd.Series:
+        """(n,) residuals: ``raw`` y - fitted; ``pearson`` times the root of the prior weight; ``scaled`` Pearson over
+        sigma.
 
         Raises:
             ModelError: for another type.
@@ -265,7 +275,9 @@ class Fit:
         return confint(self, level)
 
     def tidy(self, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
-        """One row a parameter, as broom.mixed's ``tidy``: ``effects`` is "fixed", "ran_pars", "ran_vals" or "all" (the first two)."""
+        """One row a parameter, as broom.mixed's ``tidy``: ``effects`` is "fixed", "ran_pars", "ran_vals" or "all"
+        (the first two).
+        """
         from jmix.results.frames import tidy
 
         return tidy(self, effects=effects, conf_int=conf_int, level=level)
@@ -284,13 +296,19 @@ class Fit:
 
     # --- prediction and simulation ----------------------------------------------------------------------------------
     def predict(
-        self, data: Any = None, *, conditional: bool = True, new_levels: Literal["error", "population"] = "error", se: bool = False
+        self,
+        data: Any = None,
+        *,
+        conditional: bool = True,
+        new_levels: Literal["error", "population"] = "error",
+        se: bool = False,
     ) -> pd.Series | pd.DataFrame:
         """Predictions for new rows, or for the data of the fit.
 
         Args:
             conditional: add the random effects (lme4's default), or predict for the population.
-            new_levels: what to do with grouping levels that the fit has not seen: refuse, or use a random effect of zero.
+            new_levels: what to do with grouping levels that the fit has not seen: refuse, or use a random effect of
+                zero.
             se: also give standard errors: columns ``fit`` and ``se``.
         """
         from jmix.results.predict import predict

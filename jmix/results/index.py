@@ -18,9 +18,7 @@ def encode_index(index: Any, key: str, arrays: Arrays) -> dict[str, Any]:
     Labels that are neither numbers, dates nor text come back as text.
     """
     if isinstance(index, pd.MultiIndex):
-        parts = [
-            encode_index(index.get_level_values(i), f"{key}.{i}", arrays) for i in range(index.nlevels)
-        ]
+        parts = [encode_index(index.get_level_values(i), f"{key}.{i}", arrays) for i in range(index.nlevels)]
         return {"kind": "multi", "parts": parts}
     name = index.name if index.name is None or isinstance(index.name, str | int | float) else str(index.name)
     if isinstance(index, pd.RangeIndex):

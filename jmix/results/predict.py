@@ -60,7 +60,7 @@ def _new_rows(fit: Fit, data: Any, conditional: bool, new_levels: str) -> tuple[
     """Encoded rows, which of them can be predicted, and their index."""
     random = conditional and bool(fit.terms)
     new = fit.design.encoding.encode(data, response=False, random=random)
-    if fit.design.offset is not None and new.offset is None:
+    if fit.design.encoding.offset_array:
         raise DataError(
             "the fit has an offset that was given as an array, so new rows have none; fit with offset='column' or "
             "offset(column) in the formula to predict new data"

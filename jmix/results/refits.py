@@ -58,10 +58,12 @@ class Refits:
 
     @property
     def converged(self) -> pd.Series:
+        """(R,) whether each refit converged."""
         return pd.Series(self.solutions.converged, index=self.index, name="converged")
 
     @property
     def singular(self) -> pd.Series:
+        """(R,) whether each refit is on a boundary."""
         return pd.Series(self.solutions.singular, index=self.index, name="singular")
 
     def to_frame(self) -> pd.DataFrame:
@@ -70,8 +72,8 @@ class Refits:
         return pd.concat(parts, axis=1)
 
     def __repr__(self) -> str:
-        s = self.solutions
-        return f"{len(self)} refits of '{self.fit.formula}': {int(s.converged.sum())} converged, {int(s.singular.sum())} singular"
+        converged, singular = int(self.solutions.converged.sum()), int(self.solutions.singular.sum())
+        return f"{len(self)} refits of '{self.fit.formula}': {converged} converged, {singular} singular"
 
 
 def refit(fit: Fit, response: Any) -> Fit | Refits:
@@ -79,9 +81,13 @@ def refit(fit: Fit, response: Any) -> Fit | Refits:
     labels = response.columns if isinstance(response, pd.DataFrame) else None
     y = _as_float(response)
     if y.ndim not in (1, 2) or y.shape[0] != fit.nobs:
-        raise DataError(f"refit needs {fit.nobs} rows, one for each row of the fit; the new response has shape {y.shape}")
+        raise DataError(
+            f"refit needs {fit.nobs} rows, one for each row of the fit; the new response has shape {y.shape}"
+        )
     if not np.all(np.isfinite(y)):
-        raise DataError("the new response holds missing or infinite values; refit needs a number for every row of the fit")
+        raise DataError(
+            "the new response holds missing or infinite values; refit needs a number for every row of the fit"
+        )
     return _one(fit, y) if y.ndim == 1 else _many(fit, y, labels)
 
 

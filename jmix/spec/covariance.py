@@ -1,7 +1,9 @@
 """Random-effects terms, their grouping factors, and the relative covariance parameters ``theta``.
 
-``theta`` lists, term by term, the lower triangle of each term's Cholesky factor ``Lambda`` in column-major order, relative to the residual
-standard deviation (Bates et al. 2015, J. Stat. Softw. 67(1), section 2.2). Terms come in lme4's order: most levels first.
+``theta`` lists, term by term, the lower triangle of each term's Cholesky factor ``Lambda`` in column-major order,
+relative to the residual
+standard deviation (Bates et al. 2015, J. Stat. Softw. 67(1), section 2.2). Terms come in lme4's order: most levels
+first.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ class Term:
 
     @property
     def q(self) -> int:
+        """Number of random-effect columns."""
         return len(self.names)
 
     @property
     def n_theta(self) -> int:
+        """Number of covariance parameters of the term."""
         return self.q * (self.q + 1) // 2
 
 
@@ -44,10 +48,12 @@ class CovarianceSpec:
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
+        """The distinct grouping factors in order of first appearance."""
         return tuple(dict.fromkeys(t.group for t in self.terms))
 
     @cached_property
     def n_theta(self) -> int:
+        """Number of covariance parameters, all terms together."""
         return sum(t.n_theta for t in self.terms)
 
     @cached_property
@@ -117,7 +123,9 @@ def pack_lower(lam: FloatArray) -> FloatArray:
 
 
 def semidefinite_cholesky(omega: FloatArray, tolerance: float = 1e-14) -> FloatArray:
-    """Lower Cholesky factor with a nonnegative diagonal; a pivot below ``tolerance`` times its variance gives a zero column."""
+    """Lower Cholesky factor with a nonnegative diagonal; a pivot below ``tolerance`` times its variance gives a zero
+    column.
+    """
     q = omega.shape[0]
     rest = np.array(omega, dtype=np.float64)
     lam = np.zeros((q, q))

@@ -64,7 +64,9 @@ def test_the_list_of_models_is_complete(reference: Callable[[str], Any]) -> None
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def case(request: pytest.FixtureRequest, reference: Callable[[str], Any], shared_dir: Path) -> tuple[jmix.results.fit.Fit, Any]:
+def case(
+    request: pytest.FixtureRequest, reference: Callable[[str], Any], shared_dir: Path
+) -> tuple[jmix.results.fit.Fit, Any]:
     expected = _leaf(reference("lmm"), request.param)
     data = _data(request.param.split("/")[0], shared_dir)
     return jmix.lmm(expected["formula"], data, reml="REML" in expected["method"]), expected

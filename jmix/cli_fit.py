@@ -1,0 +1,159 @@
+"""``jmix fit``: read, fit, print the summary, write the results to a folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jmix
+from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
+from jmix.errors import DataError, FormulaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jmix.results.fit import Fit
+
+_LONGEST_NAME = 80
+
+
+def run(options: Namespace) -> int:
+    """Fit the model of the options; 1 if ``--strict`` and it has not converged."""
+    contrasts = read_contrasts(options.contrasts)
+    folder = None if options.out is None else check_folder(Path(options.out))
+    text = TextOptions(options.sep, options.decimal, options.encoding, options.na)
+    data = as_factors(load(options.data, text), options.factor)
+    fit = fit_model(options, data, contrasts)
+    if not options.quiet:
+        print(fit.summary())
+    if folder is not None:
+        written = write_results(fit, folder)
+        if not options.quiet:
+            print(f"\nWrote to {folder}: {', '.join(written)}")
+    if options.strict and not fit.converged:
+        print("jmix: the fit has not converged", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None) -> Fit:
+    """The fit; a formula without random terms is fitted as R's ``lm`` unless maximum likelihood is asked for."""
+    columns: dict[str, Any] = {"weights": options.weights, "offset": options.offset, "contrasts": contrasts}
+    model = jmix.model(options.formula, data, **columns)
+    if not model.terms and not options.ml:
+        return jmix.lm(options.formula, data, **columns)
+    return model.fit("ml" if options.ml else "reml")
+
+
+def load(name: str, options: TextOptions) -> pd.DataFrame:
+    """The data frame of a file, or of a data set that ships with jmix."""
+    path = Path(name)
+    if kind_of(path) is not None or path.name != name or "\0" in name:
+        return read_table(path, options)
+    try:
+        return jmix.load_data(name)
+    except DataError as error:
+        if path.exists():
+            return read_table(path, options)
+        raise DataError(f"there is no file {name!r} ({', '.join(KINDS)}), and {error}") from error
+
+
+def as_factors(data: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The data with some columns turned into categories, their levels sorted."""
+    names = [str(name) for name in data.columns]
+    for name in columns:
+        if names.count(name) != 1:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the columns are {', '.join(names[:8])}"
+            problem = "no column" if name not in names else "several columns"
+            raise DataError(f"--factor {name}: the data have {problem} of this name; {hint}")
+        data = data.assign(**{name: data[name].astype("category")})
+    return data
+
+
+def read_contrasts(given: Iterable[str]) -> dict[str, str] | None:
+    """``["f=sum", "g=helmert"]`` as a dict."""
+    found: dict[str, str] = {}
+    for text in given:
+        column, equals, kind = text.rpartition("=")
+        if not (column and equals and kind):
+            raise FormulaError(f"--contrasts {text!r}: write COLUMN=KIND, for example group=sum")
+        found[column.strip()] = kind.strip()
+    return found or None
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder, if results can go there; asked before the fit, which may take long."""
+    try:
+        present = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except (OSError, ValueError) as error:
+        raise DataError(f"--out {folder}: {getattr(error, 'strerror', None) or error}") from error
+    if not present.is_dir():
+        raise DataError(f"--out {folder}: {str(present)!r} is a file, not a folder")
+    if not os.access(present, os.W_OK | os.X_OK):
+        raise DataError(f"--out {folder}: you may not write in {str(present)!r}")
+    return folder
+
+
+def write_results(fit: Fit, folder: Path) -> list[str]:
+    """Write every table of a fit, replacing files of the same names; returns the names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, frame in result_tables(fit):
+        write_table(frame, folder / name)
+        written.append(name)
+    summary = fit.summary()
+    for name, text in (("summary.txt", f"{summary}\n"), ("summary.md", summary.to_markdown())):
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        written.append(name)
+    fit.save(folder / "fit.npz")
+    return [*written, "fit.npz"]
+
+
+def result_tables(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
+    """File name and content of each table."""
+    fixed = fit.tidy(effects="fixed", conf_int=True)
+    yield "fixef.csv", fixed.drop(columns=["effect", "group"])
+    yield "vcov.csv", fit.vcov().rename_axis("term").reset_index()
+    yield "varcorr.csv", fit.varcorr()
+    if fit.terms:
+        values = fit.tidy(effects="ran_vals")
+        groups = list(dict.fromkeys(values["group"]))
+        for group, name in zip(groups, file_names(groups), strict=True):
+            yield name, values.loc[values["group"] == group, ["level", "term", "estimate", "std_error"]]
+    yield "augment.csv", _with_row_numbers(fit.augment())
+    yield "glance.csv", fit.glance()
+
+
+def file_names(groups: Iterable[str]) -> list[str]:
+    """``ranef_<group>.csv`` for each grouping factor, safe and distinct on every file system."""
+    taken: set[str] = set()
+    names = []
+    for group in groups:
+        stem = f"ranef_{re.sub(r'[^A-Za-z0-9.-]+', '_', group)[:_LONGEST_NAME]}"
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.lower())
+        names.append(f"{name}.csv")
+    return names
+
+
+def _with_row_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a first column that tells which row of the data each of its rows is, counted from 1."""
+    import pandas as pd
+
+    index = frame.index + 1 if pd.api.types.is_integer_dtype(frame.index.dtype) else frame.index
+    name = "row"
+    while name in frame.columns:
+        name = f".{name}"
+    frame = frame.copy()
+    frame.insert(0, name, index)
+    return frame
