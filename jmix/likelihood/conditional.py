@@ -47,7 +47,8 @@ def covariances(theta: jax.Array, stats: GaussianStats, layout: Layout) -> list[
         return reduce(theta, replace(bare, blocks=blocks, tail_a=tail_a), layout)[0]
 
     slopes, tail_slope = jax.grad(logdet, argnums=(0, 1))(tuple(b.a for b in stats.blocks), stats.tail_a)
-    out, start = list(slopes), 0
+    # reduce reads half of a symmetric matrix in places: only the symmetric part of a slope is the derivative
+    out, start = [0.5 * (g + jnp.swapaxes(g, 0, 1)) for g in slopes], 0
     for q, j in stats.tail_sizes:
         stop = start + q * j
         blocks = tail_slope[start:stop, start:stop].reshape(j, q, j, q)

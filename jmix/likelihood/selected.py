@@ -34,7 +34,10 @@ def selected(theta: jax.Array, stats: GaussianStats, layout: Layout) -> tuple[tu
 
     values = tuple((b.a, tuple(k.e for k in b.links), None if b.tail is None else b.tail.x) for b in stats.blocks)
     slopes, tail_slope = jax.grad(logdet, argnums=(0, 1))(values, stats.tail_a)
-    halved = tuple((a, tuple(0.5 * e for e in links), None if x is None else 0.5 * x) for a, links, x in slopes)
+    halved = tuple(
+        (0.5 * (a + jnp.swapaxes(a, 0, 1)), tuple(0.5 * e for e in links), None if x is None else 0.5 * x)
+        for a, links, x in slopes
+    )
     return halved, tail_slope
 
 

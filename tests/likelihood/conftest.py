@@ -18,7 +18,7 @@ from jmix.models import Model
 Array = npt.NDArray[Any]
 
 settings.register_profile(
-    "jmix", deadline=None, derandomize=True, max_examples=8, suppress_health_check=list(HealthCheck), database=None
+    "jmix", deadline=None, derandomize=True, max_examples=6, suppress_health_check=list(HealthCheck), database=None
 )
 settings.load_profile("jmix")
 

@@ -16,18 +16,10 @@ flags = st.booleans()
 
 def _derivatives_agree(case: Any, twin: Any, near: Any, reml: bool) -> None:
     objective = case.model.objective
-    at = objective.full(case.phi, reml)
+    at, back = objective.full(case.phi, reml), objective.to_theta
     near(at.value + objective.constant(reml), twin.criterion(case.model, case.theta, reml), VALUE)
-    to_phi = objective.to_phi
-    near(at.gradient, objective.to_theta.T @ twin.gradient(case.model, case.theta, reml), GRADIENT)
-    expected = objective.to_theta.T @ twin.hessian(case.model, case.theta, reml) @ objective.to_theta
-    near(at.hessian, expected, HESSIAN)
-    theta_scale = np.sqrt(np.diag(to_phi.T @ to_phi))
-    near(
-        to_phi.T @ at.hessian @ to_phi / np.outer(theta_scale, theta_scale),
-        twin.hessian(case.model, case.theta, reml) / np.outer(theta_scale, theta_scale),
-        HESSIAN,
-    )
+    near(at.gradient, back.T @ twin.gradient(case.model, case.theta, reml), GRADIENT)
+    near(at.hessian, back.T @ twin.hessian(case.model, case.theta, reml) @ back, HESSIAN)
 
 
 @given(seed=seeds, weighted=flags, offset=flags)
