@@ -45,9 +45,17 @@ def r_version(package: str) -> str | None:
     """The version of an R package, or None where R or the package is missing."""
     if shutil.which("Rscript") is None:
         return None
-    code = f"cat(R.version.string, '/ {package}', as.character(packageVersion('{package}')))"
+    blas = "basename(extSoftVersion()['BLAS'])"
+    code = f"cat(R.version.string, '/ {package}', as.character(packageVersion('{package}')), '/', {blas})"
     done = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def reference_blas() -> str:
+    """What to preload so that R uses Debian's reference BLAS, its default, where another one is installed beside it."""
+    found = [sorted(Path("/usr/lib").glob(f"*/{kind}/lib{kind}.so.3")) for kind in ("blas", "lapack")]
+    return ":".join(str(paths[0]) for paths in found) if all(found) else ""
 
 
 def describe(cores: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import ours
+from benchmarks.machine import reference_blas
 from benchmarks.peers import R_PACKAGES
 from benchmarks.session import Session
 
@@ -62,8 +63,10 @@ def run_job(
             "reml": reml, "repeats": repeats, "budget": session.budget, "count": count,
         }  # fmt: skip
         command = [sys.executable, "-m", "benchmarks.worker", json.dumps(job)]
-    fresh_cache = ours.cache_environment(Path(mkdtemp(dir=session.scratch)))
-    output, problem = run_command(command, session.limit, fresh_cache)
+    environment = ours.cache_environment(Path(mkdtemp(dir=session.scratch)))
+    if "reference BLAS" in contestant:
+        environment["LD_PRELOAD"] = reference_blas()
+    output, problem = run_command(command, session.limit, environment)
     return collect(contestant, output, problem)
 
 

@@ -65,7 +65,8 @@ def estimates(result: Any) -> dict[str, Any]:
 def refit_many(result: Any, responses: np.ndarray) -> list[dict[str, Any]]:
     """Refit one model to each column of ``responses`` (n, R) in one vmapped program."""
     fits = result.refit(responses)
-    return [estimates(one) for one in fits]
+    columns = zip(fits.loglik, fits.fixef().to_numpy().tolist(), fits.sigma, strict=True)
+    return [{"loglik": loglik, "beta": beta, "sigma": sigma} for loglik, beta, sigma in columns]
 
 
 def objective(formula: str, data: pd.DataFrame, theta: Sequence[float]) -> tuple[Callable[[], Any], float]:

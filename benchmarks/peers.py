@@ -81,16 +81,16 @@ PYTHON: dict[str, tuple[str, Fit, Estimates]] = {
     "mixedlm": ("mixedlm", fit_mixedlm, mixedlm_estimates),
     "statsmodels": ("statsmodels", fit_statsmodels, statsmodels_estimates),
 }
-R_PACKAGES = {"lme4": "lme4"}
-ALL = ("jmix", "jmix (+ fitted)", "lme4", "glmm", "glmm (no df)", "mixedlm", "statsmodels")
+R_PACKAGES = {"lme4": "lme4", "lme4 (reference BLAS)": "lme4"}
+ALL = ("jmix", "jmix (+ fitted)", "lme4", "lme4 (reference BLAS)", "glmm", "glmm (no df)", "mixedlm", "statsmodels")
 
 
 def missing(name: str) -> bool:
     """Whether the contestant is not installed here."""
     if name in R_PACKAGES:
-        from benchmarks.machine import r_version
+        from benchmarks.machine import r_version, reference_blas
 
-        return r_version(R_PACKAGES[name]) is None
+        return r_version(R_PACKAGES[name]) is None or ("reference" in name and not reference_blas())
     module = PYTHON[name][0]
     if module != "jmix":
         return find_spec(module) is None

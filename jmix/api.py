@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from jmix.design import build_design
@@ -58,6 +59,8 @@ def lmm(
     control: Control | Mapping[str, Any] | None = None,
 ) -> Fit:
     """Fit a linear mixed model by REML (default) or maximum likelihood; see ``model`` for the arguments."""
+    if not isinstance(reml, bool | np.bool_):
+        raise ModelError(f"reml={reml!r}: choose True for REML or False for maximum likelihood")
     spec = model(formula, data, weights=weights, offset=offset, contrasts=contrasts, control=control)
     return spec.fit("reml" if reml else "ml")
 

@@ -9,6 +9,8 @@ import jmix
 from jmix.cli_tables import write_table
 from jmix.errors import DataError
 
+_PIECE = 1 << 14
+
 
 def run(options: Namespace) -> int:
     """List the data sets, or print or write one."""
@@ -19,7 +21,10 @@ def run(options: Namespace) -> int:
         return 0
     data = jmix.load_data(options.name)
     if options.out is None:
-        print(data.to_csv(index=False, na_rep="NA", lineterminator="\n"), end="")
+        text = data.to_csv(index=False, na_rep="NA", lineterminator="\n")
+        # In pieces: an unbuffered stdout (PYTHONUNBUFFERED) does not notice that only a part of a large text was taken.
+        for start in range(0, len(text), _PIECE):
+            print(text[start : start + _PIECE], end="")
         return 0
     write_table(data, Path(options.out))
     print(f"Wrote {options.out}: {len(data):,} rows of {', '.join(data.columns)}")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import jmix
 from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
-from jmix.errors import DataError, FormulaError
+from jmix.errors import DataError, FormulaError, JmixError
+from jmix.runtime import default_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 80
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C in the middle of a long fit, which keeps its best point."""
+
 
 def run(options: Namespace) -> int:
     """Fit the model of the options; 1 if ``--strict`` and it has not converged."""
@@ -29,6 +33,7 @@ def run(options: Namespace) -> int:
     folder = None if options.out is None else check_folder(Path(options.out))
     text = TextOptions(options.sep, options.decimal, options.encoding, options.na)
     data = as_factors(load(options.data, text), options.factor)
+    start_jax()
     fit = fit_model(options, data, contrasts)
     if not options.quiet:
         print(fit.summary())
@@ -36,10 +41,25 @@ def run(options: Namespace) -> int:
         written = write_results(fit, folder)
         if not options.quiet:
             print(f"\nWrote to {folder}: {', '.join(written)}")
+    if any(message.startswith("interrupted") for message in fit.status.messages):
+        print("jmix: interrupted: the results are the best so far", file=sys.stderr)
+        return INTERRUPTED
     if options.strict and not fit.converged:
         print("jmix: the fit has not converged", file=sys.stderr)
         return 1
     return 0
+
+
+def start_jax() -> None:
+    """Start the device on which jmix computes.
+
+    Raises:
+        JmixError: JAX cannot, for example because the environment asks for a device that is not there.
+    """
+    try:
+        default_device()
+    except Exception as error:  # what JAX raises depends on the driver and the platform
+        raise JmixError(f"JAX cannot start: {str(error) or type(error).__name__}; check JAX_PLATFORMS") from error
 
 
 def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None) -> Fit:
@@ -67,13 +87,16 @@ def load(name: str, options: TextOptions) -> pd.DataFrame:
 def as_factors(data: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """The data with some columns turned into categories, their levels sorted."""
     names = [str(name) for name in data.columns]
+    data = data.copy(deep=False)
     for name in columns:
-        if names.count(name) != 1:
+        if names.count(name) > 1:
+            raise DataError(f"--factor {name}: the data have several columns of this name; rename all but one")
+        if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the columns are {', '.join(names[:8])}"
-            problem = "no column" if name not in names else "several columns"
-            raise DataError(f"--factor {name}: the data have {problem} of this name; {hint}")
-        data = data.assign(**{name: data[name].astype("category")})
+            raise DataError(f"--factor {name}: the data have no such column; {hint}")
+        label = data.columns[names.index(name)]
+        data[label] = data[label].astype("category")
     return data
 
 
@@ -90,10 +113,12 @@ def read_contrasts(given: Iterable[str]) -> dict[str, str] | None:
 
 def check_folder(folder: Path) -> Path:
     """The folder, if results can go there; asked before the fit, which may take long."""
+    if "\0" in str(folder):
+        raise DataError(f"--out {folder}: a name of a folder cannot hold a zero byte")
     try:
         present = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    except (OSError, ValueError) as error:
-        raise DataError(f"--out {folder}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise DataError(f"--out {folder}: {error.strerror or error}") from error
     if not present.is_dir():
         raise DataError(f"--out {folder}: {str(present)!r} is a file, not a folder")
     if not os.access(present, os.W_OK | os.X_OK):

@@ -53,8 +53,8 @@ def devices() -> Iterator[tuple[str, str]]:
 
         names = ", ".join(f"{device} ({device.device_kind})" for device in jax.devices())
         used, precision = str(default_device()), str(put(np.zeros(1)).dtype)
-    except RuntimeError as error:
-        yield "devices", f"JAX cannot start: {' '.join(str(error).split())}"
+    except Exception as error:  # what JAX raises depends on the driver and the platform
+        yield "devices", f"JAX cannot start: {' '.join(str(error).split()) or type(error).__name__}"
         return
     yield "devices", f"{names}; jmix computes on {used}"
     yield "precision", f"{precision}, for jmix's own programs only"
@@ -77,11 +77,9 @@ def cache_line() -> str:
     if folder is None:
         return "off (JMIX_CACHE_DIR)"
     files = compiled_programs(folder)
-    size = sum(_size(file) for file in files)
     present = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     state = "on" if present.is_dir() and os.access(present, os.W_OK) else "off, because the folder cannot be written"
-    programs = sum(file.name.endswith("-cache") for file in files)
-    return f"{state}, {folder}: {programs} program{'' if programs == 1 else 's'}, {size / 1e6:.1f} MB"
+    return f"{state}, {folder}: {_amount(files)}"
 
 
 def clear_cache() -> str:
@@ -92,13 +90,18 @@ def clear_cache() -> str:
     """
     folder = cache_dir()
     files = [] if folder is None else compiled_programs(folder)
-    size = sum(_size(file) for file in files)
+    amount = _amount(files)
     for file in files:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
             raise DataError(f"cannot remove {str(file)!r} from the cache: {error.strerror or error}") from error
-    return f"Removed {len(files)} files, {size / 1e6:.1f} MB, from the cache"
+    return f"Removed {amount}, from the cache"
+
+
+def _amount(files: list[Path]) -> str:
+    programs = sum(file.name.endswith("-cache") for file in files)
+    return f"{programs} program{'' if programs == 1 else 's'}, {sum(map(_size, files)) / 1e6:.1f} MB"
 
 
 def _size(file: Path) -> int:

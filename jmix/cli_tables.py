@@ -1,4 +1,4 @@
-"""Data frames from and to files, for the command line. Files are opened here, so that a name is never taken for a URL."""
+"""Data frames from and to files, for the command line. A name is never taken for a URL: files are opened here."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ def read_table(path: Path, options: TextOptions) -> pd.DataFrame:
     Raises:
         DataError: the file is missing, unreadable, empty, damaged, or of a kind that jmix does not read.
     """
+    import pandas as pd
+
     kind = _check(path)
     try:
         with path.open("rb") as raw:
@@ -59,22 +61,23 @@ def read_table(path: Path, options: TextOptions) -> pd.DataFrame:
                 frame = _read_text(raw, path, kind, options)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from error
+    if not frame.index.equals(pd.RangeIndex(len(frame))):
+        frame.index = frame.index.map(str)  # names of rows, even where they look like numbers
     return _with_factors(frame)
 
 
 def _check(path: Path) -> str:
-    kind = kind_of(path)
     try:
-        if path.is_dir():
-            raise DataError(f"{str(path)!r} is a folder; give the file in it")
-        if not path.exists():
-            raise DataError(f"there is no file {str(path)!r}")
+        is_folder, exists = path.is_dir(), path.exists()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}") from error
+    if is_folder:
+        raise DataError(f"{str(path)!r} is a folder; give the file in it")
+    if not exists:
+        raise DataError(f"there is no file {str(path)!r}")
+    kind = kind_of(path)
     if kind is None:
-        raise DataError(
-            f"{str(path)!r} is of a kind that jmix cannot tell by its name; it reads {', '.join(KINDS)} files"
-        )
+        raise DataError(f"cannot tell from the name {str(path)!r} how to read it; jmix reads {', '.join(KINDS)} files")
     return kind
 
 
@@ -87,7 +90,8 @@ def _read_parquet(raw: IO[bytes], path: Path) -> pd.DataFrame:
         raise DataError(_PYARROW) from error
     except Exception as error:  # pyarrow's errors have no common class
         raise DataError(f"{str(path)!r} is not a parquet file, or it is damaged: {_first_line(error)}") from error
-    return frame if frame.index.name is None else frame.reset_index()
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=named) if named else frame
 
 
 def _read_text(stream: Any, path: Path, kind: str, options: TextOptions) -> pd.DataFrame:
@@ -106,9 +110,8 @@ def _read_text(stream: Any, path: Path, kind: str, options: TextOptions) -> pd.D
             header = pd.read_csv(stream, **layout, header=None, nrows=1, dtype=str)
             frame.columns = pd.Index(_own_names(header.iloc[0].tolist(), frame.columns.tolist()))
     except UnicodeError as error:
-        raise DataError(
-            f"{str(path)!r} is not text in the encoding {encoding}; name its own, e.g. --encoding latin-1"
-        ) from error
+        tried = encoding.removesuffix("-sig")
+        raise DataError(f"{str(path)!r} is not {tried} text; name its encoding, e.g. --encoding latin-1") from error
     except LookupError as error:
         raise DataError(f"there is no text encoding {encoding!r}; try --encoding latin-1 or utf-16") from error
     except pd.errors.EmptyDataError as error:

@@ -17,7 +17,9 @@ from jmix.estimate.checks import check_design
 from jmix.estimate.control import Control
 from jmix.estimate.lmm import fit_lmm
 from jmix.estimate.objective import GaussianObjective, build_objective
+from jmix.estimate.parameters import parameter_array
 from jmix.estimate.ols import fit_ols
+from jmix.estimate.scales import LARGEST
 from jmix.results.fit import Fit
 from jmix.spec.covariance import CovarianceSpec, Term
 
@@ -85,19 +87,24 @@ class Model:
             params: ``theta`` (k,), in lme4's order, and optionally ``beta`` (p,) and ``sigma``. What is left out is
                 profiled out: set to its maximum given the rest.
             reml: the restricted likelihood; beta is then integrated out and may not be given.
+
+        Raises:
+            ModelError: for parameters of the wrong kind, number or size.
         """
-        theta = self._theta(params.get("theta"))
-        unknown = set(params) - {"theta", "beta", "sigma"}
+        if not isinstance(params, Mapping):
+            raise ModelError(f"params must be a dict such as {{'theta': [...]}}, not {type(params).__name__}")
+        unknown = sorted(set(params) - {"theta", "beta", "sigma"}, key=str)
         if unknown:
-            raise ModelError(f"unknown parameters {sorted(unknown)}; log_marginal takes theta, beta and sigma")
+            raise ModelError(f"unknown parameters {unknown}; log_marginal takes theta, beta and sigma")
+        theta = self._theta(params.get("theta"))
         return self.objective.log_marginal(theta, params.get("beta"), params.get("sigma"), reml)
 
     def _theta(self, value: Any) -> FloatArray:
-        theta = np.asarray(value if value is not None else [], dtype=np.float64)
         k = self.spec.n_theta
-        if theta.shape != (k,) or not np.all(np.isfinite(theta)):
-            raise ModelError(f"theta must hold {k} finite numbers, in this order: {', '.join(self.spec.theta_names())}")
-        return theta
+        numbers = parameter_array("theta", [] if value is None else value, k, self.spec.theta_names())
+        if np.any(np.abs(numbers) > LARGEST):
+            raise ModelError(f"theta holds numbers beyond {LARGEST:g}; they are relative to the residual's, near 1")
+        return numbers
 
     def parameter_names(self) -> pd.Index:
         """Names of beta, theta and sigma in one index."""

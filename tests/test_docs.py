@@ -19,6 +19,10 @@ MISSING = {"None", "NaN", "nan", "<NA>"}
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
+def _name(path: Path) -> str:
+    return path.relative_to(REPO).as_posix()
+
+
 @dataclass(frozen=True)
 class Block:
     """One fenced block: its language, text and first line; ``output`` when it shows what the block before prints."""
@@ -56,9 +60,7 @@ def same_output(shown: str, printed: str) -> bool:
     """The same tokens line by line; white space and trailing blank lines do not matter."""
     lines, other = shown.rstrip().splitlines(), printed.rstrip().splitlines()
     pairs = [(a.split(), b.split()) for a, b in zip(lines, other, strict=False)]
-    return len(lines) == len(other) and all(
-        len(a) == len(b) and all(map(same_token, a, b)) for a, b in pairs
-    )
+    return len(lines) == len(other) and all(len(a) == len(b) and all(map(same_token, a, b)) for a, b in pairs)
 
 
 def run_page(path: Path) -> list[str]:
@@ -76,14 +78,14 @@ def run_page(path: Path) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     wrong = run_page(path)
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=_name)
 def test_example(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,7 +95,7 @@ def test_example(
 
 
 COMMANDS = [
-    pytest.param(line, id=f"{path.name}:{block.line + i}")
+    pytest.param(line, id=f"{_name(path)}:{block.line + i}")
     for path in PAGES
     for block in blocks(path)
     if block.language == "sh"
@@ -124,7 +126,7 @@ def test_readme_begins_with_an_example() -> None:
     assert output.line + output.text.count("\n") <= 30
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=_name)
 def test_links(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (path.parent / t).exists()]

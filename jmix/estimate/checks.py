@@ -8,23 +8,34 @@ import numpy as np
 
 from jmix.design import Design, RandomTerm
 from jmix.errors import DataError, ModelError
+from jmix.estimate.identified import check_columns, check_same_levels
+from jmix.estimate.scales import check_scales
 
 
 def check_design(design: Design, terms: Sequence[RandomTerm]) -> None:
     """Raise an error that names the term and the remedy when the model has no unique answer.
 
     Raises:
-        ModelError: too few rows, one level, one row per level, more random effects than rows.
-        DataError: a constant response, or weights that are not positive.
+        ModelError: too few rows, one level, one row per level, more random effects than rows, random effects that are
+            linear combinations of others.
+        DataError: weights that are not positive, or columns out of the range of double precision.
     """
     n, p = design.X.shape
     if n <= p:
         raise ModelError(f"{n} rows are too few for {p} fixed effects; drop predictors or add data")
     if design.weights is not None and not np.all(design.weights > 0):
         raise DataError("weights must be positive; drop the rows with weight zero or less")
+    if terms and n - p < 2:
+        raise ModelError(
+            f"{n} rows and {p} fixed effects leave one degree of freedom for the variance of {terms[0].group} and of the "
+            "residuals; drop predictors or add data"
+        )
+    check_scales(design, terms)
     for term in terms:
         _check_term(term, n)
+        check_columns(term)
     _check_duplicates(terms)
+    check_same_levels(terms)
 
 
 def _check_term(term: RandomTerm, n: int) -> None:

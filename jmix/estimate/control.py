@@ -24,7 +24,8 @@ class Control:
     def __post_init__(self) -> None:
         if self.optimizer not in ("newton", "lbfgs"):
             raise ModelError(f"control: optimizer={self.optimizer!r} is unknown; choose 'newton' or 'lbfgs'")
-        if not (isinstance(self.max_iterations, int) and self.max_iterations > 0):
+        whole = isinstance(self.max_iterations, int) and not isinstance(self.max_iterations, bool)
+        if not (whole and self.max_iterations > 0):
             raise ModelError(f"control: max_iterations={self.max_iterations!r} must be a positive whole number")
 
 
@@ -32,14 +33,16 @@ def as_control(value: Control | Mapping[str, Any] | None) -> Control:
     """A ``Control`` from None or a dict of its attributes.
 
     Raises:
-        ModelError: for an unknown option.
+        ModelError: for something else, or an unknown option.
     """
     if value is None:
         return Control()
     if isinstance(value, Control):
         return value
     allowed = [f.name for f in fields(Control)]
-    unknown = sorted(set(value) - set(allowed))
+    if not isinstance(value, Mapping):
+        raise ModelError(f"control={value!r}: give a dict with {', '.join(allowed)}, such as {{'max_iterations': 500}}")
+    unknown = sorted(set(value) - set(allowed), key=str)
     if unknown:
         raise ModelError(f"control: unknown option {', '.join(map(repr, unknown))}; allowed are {', '.join(allowed)}")
     return Control(**value)

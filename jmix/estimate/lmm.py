@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ConvergenceWarning
+from jmix.estimate.identified import check_residual_share
 from jmix.estimate.lbfgs import lbfgs
 from jmix.estimate.newton import Optimum, newton
 from jmix.estimate.objective import GaussianObjective
-from jmix.estimate.start import expected_hessian, moment_start
+from jmix.estimate.start import expected_hessian, interior, moment_start
 from jmix.estimate.status import Status, vanished_directions
 from jmix.estimate.trust_region import noise_level, propose
 from jmix.spec.covariance import CovarianceSpec, semidefinite_cholesky
@@ -66,7 +67,7 @@ def fit_lmm(
     if start is None:
         phi = moment_start(reduced.stats, reduced.layout, spec.n_theta)
     else:
-        phi = objective.to_phi @ start
+        phi = interior(spec, objective.to_phi @ start)
     if optimizer == "lbfgs":
         phi = lbfgs(lambda t: objective.first(t, reml)[:2], phi, scale=1.0 / objective.n)
     dear = objective.expensive
@@ -132,12 +133,17 @@ def snapped_phi(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
 
 
 def solution_at(objective: GaussianObjective, optimum: Optimum, reml: bool) -> LmmSolution:
-    """Everything that follows from theta in closed form."""
+    """Everything that follows from theta in closed form.
+
+    Raises:
+        ModelError: the levels of the grouping factors fit the response exactly.
+    """
     fixed, n, p = objective.reduced.fixed, objective.n, objective.p
     gram = optimum.extra
     inverse = np.linalg.inv(gram[:p, :p])
     gamma = inverse @ gram[:p, p]
     rss = float(gram[p, p] - gram[:p, p] @ gamma)
+    check_residual_share(rss, n, objective.response, objective.spec.groups)
     sigma = fixed.y_scale * np.sqrt(rss / (n - p if reml else n))
     back = objective.to_phi
     theta = objective.to_theta @ optimum.theta

@@ -13,8 +13,12 @@ import numpy.typing as npt
 from jmix import runtime
 from jmix.design import Design, RandomTerm
 from jmix.errors import ModelError
+from jmix.estimate.identified import check_absorbed, check_response
 from jmix.estimate.newton import Point
+from jmix.estimate.parameters import parameter_array, positive_variance
+from jmix.estimate.scales import check_response_scale
 from jmix.likelihood import conditional, derivatives, gaussian
+from jmix.likelihood.fixed import fixed_basis
 from jmix.likelihood.random import Factor
 from jmix.likelihood.suffstats import Reduced, reduce_data
 from jmix.spec.covariance import CovarianceSpec
@@ -40,7 +44,7 @@ class GaussianObjective:
     by entry a linear map of ``theta``.
 
     Attributes:
-        n: rows. p: fixed effects. log_weights: sum of the log prior weights.
+        n: rows. p: fixed effects. log_weights: sum of the log prior weights. response: its name, for messages.
     """
 
     reduced: Reduced
@@ -48,6 +52,7 @@ class GaussianObjective:
     n: int
     p: int
     log_weights: float
+    response: str = "y"
 
     @cached_property
     def device_stats(self) -> Any:
@@ -144,7 +149,7 @@ class GaussianObjective:
         contrast = self._contrast(gram, beta)
         rss = float(contrast @ gram @ contrast) * fixed.y_scale**2
         nu = n - p if reml else n
-        variance = rss / nu if sigma is None else float(sigma) ** 2
+        variance = rss / nu if sigma is None else positive_variance(sigma)
         if reml:
             logdet += float(np.linalg.slogdet(gram[:p, :p])[1]) + 2.0 * fixed.log_det
         return -0.5 * (nu * float(np.log(2.0 * np.pi * variance)) + rss / variance + logdet - self.log_weights)
@@ -154,9 +159,7 @@ class GaussianObjective:
         fixed, p = self.reduced.fixed, self.p
         if beta is None:
             return np.append(-np.linalg.solve(gram[:p, :p], gram[:p, p]), 1.0)
-        value = np.asarray(beta, dtype=np.float64)
-        if value.shape != (p,):
-            raise ModelError(f"beta must hold {p} numbers")
+        value = parameter_array("beta", beta, p)
         return np.append(-np.linalg.solve(fixed.inverse, value - fixed.beta_ols) / fixed.y_scale, 1.0)
 
 
@@ -172,10 +175,15 @@ def build_objective(design: Design, terms: Sequence[RandomTerm], spec: Covarianc
         terms: the random terms in the order of ``spec.terms``.
 
     Raises:
-        DataError: the fixed effects fit the response perfectly.
+        DataError: the response is constant, the fixed effects fit it exactly, or its squares overflow.
+        ModelError: random effects that are linear combinations of the fixed effects.
     """
     y = design.y if design.offset is None else design.y - design.offset
     n, p = design.X.shape
-    reduced = reduce_data(design.X, y, terms, spec, design.weights)
+    check_response_scale(design.y, design.y_name, design.offset)
+    fixed = fixed_basis(design.X, y, design.weights)
+    check_response(design, fixed)
+    reduced = reduce_data(design.X, y, terms, spec, design.weights, fixed)
+    check_absorbed(reduced)
     log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
-    return GaussianObjective(reduced, spec, n, p, log_weights)
+    return GaussianObjective(reduced, spec, n, p, log_weights, design.y_name)

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix import runtime
+from jmix.estimate.identified import check_responses
 from jmix.estimate.lmm import SNAP_COST, canonical_signs, snapped_phi
 from jmix.estimate.newton import START_RADIUS, TOLERANCE
 from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.start import interior
 from jmix.estimate.trust_region import judge, noise_level, propose
 from jmix.likelihood.derivatives import Derivatives, value_grad_hessian
 from jmix.likelihood.responses import ResponseStats, response_stats
@@ -24,10 +26,6 @@ FloatArray = npt.NDArray[np.float64]
 
 BATCH_BYTES = 1 << 28
 """Size of one batch's cross-products; larger jobs go through in several batches."""
-
-AWAY_FROM_ZERO = 0.3
-"""Where a variance that the start has at zero begins: zero itself is a stationary point."""
-
 
 @dataclass(frozen=True)
 class RefitSolutions:
@@ -119,9 +117,15 @@ def refit_many(
 
     Args:
         start: (k,) phi from which every fit begins.
+
+    Raises:
+        DataError: responses that are constant, or that the model fits exactly.
     """
-    begin = _interior(objective, start)
-    parts = [_refit_batch(objective, y, begin, reml, max_iterations) for y in responses]
+    begin = interior(objective.spec, start)
+    parts: list[RefitSolutions] = []
+    for y in responses:
+        first = sum(part.sigma.size for part in parts)
+        parts.append(_refit_batch(objective, y, begin, reml, max_iterations, first))
     fields = RefitSolutions.__dataclass_fields__
     return RefitSolutions(**{f: np.concatenate([getattr(p, f) for p in parts]) for f in fields})
 
@@ -133,13 +137,8 @@ def batch_size(objective: GaussianObjective) -> int:
     return max(1, min(4096, BATCH_BYTES // max(per_response, 1)))
 
 
-def _interior(objective: GaussianObjective, phi: FloatArray) -> FloatArray:
-    lams = objective.spec.split(phi)
-    return objective.spec.join([lam + np.diag(np.where(np.diag(lam) < 1e-2, AWAY_FROM_ZERO, 0.0)) for lam in lams])
-
-
 def _refit_batch(
-    objective: GaussianObjective, y: FloatArray, start: FloatArray, reml: bool, max_iterations: int
+    objective: GaussianObjective, y: FloatArray, start: FloatArray, reml: bool, max_iterations: int, first: int
 ) -> RefitSolutions:
     count = y.shape[1]
     padded = 1 << max(count - 1, 0).bit_length()
@@ -151,9 +150,11 @@ def _refit_batch(
     value, gram = np.asarray(at.value), np.asarray(at.gram)
     phi, value, gram = _settle(objective, phi, value, gram, args, options)
     kept = slice(0, count)
-    return _solutions(
+    out = _solutions(
         objective, phi[kept], value[kept], gram[kept], np.asarray(done)[kept], new.beta[kept], new.scale[kept], reml
     )
+    check_responses(new.exact[kept], np.square(out.sigma / new.scale[kept]), first)
+    return out
 
 
 def _settle(

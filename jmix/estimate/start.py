@@ -6,11 +6,22 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.likelihood.structure import GaussianStats, Layout
+from jmix.spec.covariance import CovarianceSpec
 
 FloatArray = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 0.1, 30.0
 """Range of starting values; a start at exactly zero would be a stationary point."""
+
+
+AWAY_FROM_ZERO = 0.3
+"""Where a variance that a given start has at zero begins."""
+
+
+def interior(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
+    """A given start (k,) moved off the boundary, where the gradient vanishes."""
+    lams = spec.split(phi)
+    return spec.join([lam + np.diag(np.where(np.abs(np.diag(lam)) < 1e-2, AWAY_FROM_ZERO, 0.0)) for lam in lams])
 
 
 def moment_start(stats: GaussianStats, layout: Layout, n_theta: int) -> FloatArray:

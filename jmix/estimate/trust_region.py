@@ -12,7 +12,7 @@ from typing import Any
 
 Array = Any
 
-SHRINK, GROW, MAX_RADIUS = 0.25, 2.0, 1e3
+SHRINK, GROW, MAX_RADIUS = 0.25, 2.0, 1e6
 FLAT = 1e-9
 """Eigenvalues below this share of the largest are treated as flat directions."""
 

@@ -127,7 +127,7 @@ def _check_columns(parsed: ParsedFormula, frame: Frame) -> None:
         raise DataError("the data have no rows")
     for name in frame.missing(parsed.columns()):
         if name != "pi":
-            raise FormulaError(f"the formula names {name!r}, which is not a column; {frame.suggestion(name)}")
+            raise FormulaError(f"the formula names {brief(name)}, which is not a column; {frame.suggestion(name)}")
 
 
 def _kept(values: FloatArray, keep: BoolArray | None) -> FloatArray:
@@ -221,8 +221,13 @@ def _vector(given: Any, role: str, evaluator: Evaluator) -> FloatArray:
     if isinstance(given, str):
         return evaluator.column_numbers(given, role)
     try:
-        values = pd.Series(given).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    except (TypeError, ValueError) as error:
+        series = pd.Series(given)
+        if series.dtype.kind in "cMm":
+            raise DataError(f"{role}: give numbers, or the name of a column, not {series.dtype}")
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{role}: give numbers, or the name of a column") from error
     if values.shape != (evaluator.frame.n,):
         raise DataError(f"{role}: {values.size:,} values given for {evaluator.frame.n:,} rows of data")

@@ -45,9 +45,13 @@ def as_factor(raw: Any, name: str) -> Categories:
         return _from_categorical(raw)
     if raw.dtype.kind in "Mm" or isinstance(raw.dtype, pd.PeriodDtype | pd.IntervalDtype | pd.DatetimeTZDtype):
         return _from_sortable(pd.Series(raw))
+    if raw.dtype == object and pd.api.types.infer_dtype(raw, skipna=True) == "integer":
+        return _from_sortable(pd.Series(raw))
     raw = _settle(raw, name)
     if isinstance(raw, np.ndarray) and raw.dtype.kind in "iu":
         return _from_integers(raw)
+    if pd.api.types.is_integer_dtype(raw.dtype):
+        return _from_sortable(pd.Series(raw))
     value = as_variable(raw, name)
     return value if isinstance(value, Categories) else from_numbers(value)
 
@@ -94,13 +98,20 @@ def _from_objects(series: pd.Series[Any], name: str) -> npt.NDArray[Any] | pd.Se
     if kind == "empty":
         return np.full(len(series), np.nan)
     if kind in {"integer", "floating", "mixed-integer-float", "decimal"}:
-        return np.array([np.nan if pd.isna(v) else float(v) for v in series], dtype=np.float64)
+        return _floats(series, name)
     if kind == "boolean":
         return series.astype("boolean")
     shown = sorted({type(v).__name__ for v in series.head(1000) if v is not None})[:4]
     raise DataError(
         f"the column {name!r} mixes or holds values of type {', '.join(shown)}; convert it to numbers or to text"
     )
+
+
+def _floats(series: pd.Series[Any], name: str) -> FloatArray:
+    try:
+        return np.array([np.nan if pd.isna(v) else float(v) for v in series], dtype=np.float64)
+    except OverflowError:
+        raise DataError(f"the column {name!r} holds whole numbers beyond 1e308; rescale it") from None
 
 
 def _masked_logical(series: pd.Series[Any]) -> Categories:

@@ -45,6 +45,9 @@ class Frame:
 
     def suggestion(self, name: str) -> str:
         """A hint for a column that is not there."""
+        if self.names and not any(isinstance(known, str) for known in self.names):
+            kind = type(self.names[0]).__name__
+            return f"the names of the columns are of type {kind}, not text; rename them, as data.columns = ['y', 'x', …]"
         names = [str(known) for known in self.names]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         near = [known for known in names if known.lower() == name.lower()] or near
@@ -121,6 +124,8 @@ def _from_narwhals(series: Any) -> Any:
     dtype = series.dtype
     if isinstance(dtype, nw.Categorical | nw.Enum):
         return _categorical(series)
+    if dtype.is_integer() and series.null_count():
+        return pd.Series(series.to_list(), dtype="UInt64" if dtype.is_unsigned_integer() else "Int64")
     if dtype.is_numeric() and not isinstance(dtype, nw.Decimal):
         return series.cast(nw.Float64).to_numpy() if series.null_count() else series.to_numpy()
     if isinstance(dtype, nw.Decimal):

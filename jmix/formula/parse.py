@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from jmix.errors import FormulaError
 from jmix.formula.functions import bind, check_expression, plain_name
-from jmix.formula.parser import parse_sides
+from jmix.formula.parser import MAX_DEPTH, parse_sides
 from jmix.formula.syntax import (
     Bar,
     Call,
@@ -218,6 +218,8 @@ def _groups(node: Node, bar: Bar) -> list[Node]:
         return [node]
     if any(op != "/" for op, _ in node.rest):
         raise FormulaError(f"the grouping factor of {deparse(bar)} is not a/b, a:b or a column")
+    if len(node.rest) > MAX_DEPTH:
+        raise FormulaError(f"a random term nests {len(node.rest) + 1:,} factors with '/'; {MAX_DEPTH} is the limit")
     groups = _groups(node.first, bar)
     for _, item in node.rest:
         outer = groups[0]

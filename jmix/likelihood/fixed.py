@@ -12,6 +12,9 @@ FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 1 << 14
 
+ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+"""Size of residuals, relative to what they are the difference of, at which they are rounding errors."""
+
 
 @dataclass(frozen=True)
 class FixedBasis:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from jmix.likelihood.fixed import chunks
+from jmix.likelihood.fixed import ROUNDING, chunks
 from jmix.likelihood.structure import Array
 from jmix.likelihood.suffstats import Reduced, add_by_level, internal_codes
 
@@ -31,11 +31,15 @@ class ResponseStats:
 
 @dataclass(frozen=True)
 class Responses:
-    """Statistics with the least-squares coefficients (R, p) and residual scales (R,) that they are relative to."""
+    """Statistics with the least-squares coefficients (R, p) and residual scales (R,) that they are relative to.
+
+    ``exact`` (R,) marks responses that the fixed effects fit up to rounding; their scale is set to 1.
+    """
 
     stats: ResponseStats
     beta: FloatArray
     scale: FloatArray
+    exact: npt.NDArray[np.bool_]
 
 
 def response_stats(reduced: Reduced, y: FloatArray) -> Responses:
@@ -61,12 +65,14 @@ def response_stats(reduced: Reduced, y: FloatArray) -> Responses:
             z = f.transformed(r) * rows.root(r)
             add_by_level(c[r], (z[:, None] * e.T[None]).reshape(f.q * count, -1), out)
     scale = np.sqrt(squares / n)
+    exact = scale <= ROUNDING * np.sum(np.abs(gamma), axis=0)
+    scale[exact] = 1.0
     stats = ResponseStats(
         tuple(_by_response(s, f.q, count, scale) for s, f in zip(sums, chain, strict=True)),
         _tail(tails, [f.q for f in elimination.tail], count, scale),
         np.concatenate([(cross / scale).T, np.full((count, 1), float(n))], axis=1),
     )
-    return Responses(stats, (reduced.fixed.inverse @ gamma).T, scale)
+    return Responses(stats, (reduced.fixed.inverse @ gamma).T, scale, exact)
 
 
 def _by_response(sums: FloatArray, q: int, count: int, scale: FloatArray) -> FloatArray:

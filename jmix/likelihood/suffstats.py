@@ -89,15 +89,20 @@ class Reduced:
 
 
 def reduce_data(
-    x: FloatArray, y: FloatArray, terms: Sequence[RandomTerm], spec: CovarianceSpec, weights: FloatArray | None
+    x: FloatArray,
+    y: FloatArray,
+    terms: Sequence[RandomTerm],
+    spec: CovarianceSpec,
+    weights: FloatArray | None,
+    fixed: FixedBasis | None = None,
 ) -> Reduced:
     """Sufficient statistics of a design.
 
     Args:
         x: (n, p) of full column rank. y: (n,) response less offset. terms: in the order of ``spec.terms``. weights:
-            (n,) or None.
+            (n,) or None. fixed: the basis of x, where it is known.
     """
-    fixed = fixed_basis(x, y, weights)
+    fixed = fixed or fixed_basis(x, y, weights)
     factors = gather_factors(terms, spec, weights)
     elimination = plan(list(factors.values()))
     rows = Rows(x, y, weights, fixed)

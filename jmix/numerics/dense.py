@@ -14,8 +14,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-LEAF = 80
-"""Size up to which a block is eliminated column by column."""
+PANEL = 64
+"""Columns that are eliminated one by one before the rest of a block is updated."""
+
+BLOCK = 300
+"""Size up to which a block is eliminated by panels in one compiled loop; larger ones go by halves."""
 
 
 @jax.custom_jvp
@@ -57,8 +60,10 @@ def _inverse_solve_jvp(
 def inverse_factor(m: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``log|M|`` and the inverse of the lower Cholesky factor of M; only the lower triangle of M is read."""
     n = m.shape[0]
-    if n <= LEAF:
+    if n <= PANEL:
         return _eliminate(m)
+    if n <= BLOCK:
+        return _eliminate_panels(m)
     h = n // 2
     top_logdet, top = inverse_factor(m[:h, :h])
     below = m[h:, :h] @ top.T
@@ -71,12 +76,36 @@ def inverse_factor(m: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _gram_lower(factor: jax.Array) -> jax.Array:
     """``F'F`` for a lower-triangular F, by quarters: the products with its zero corner are left out."""
     n = factor.shape[0]
-    if n <= 4 * LEAF:
+    if n <= BLOCK:
         return factor.T @ factor
     h = n // 2
     top, corner, bottom = factor[:h, :h], factor[h:, :h], factor[h:, h:]
     cross = corner.T @ bottom
     return jnp.block([[_gram_lower(top) + corner.T @ corner, cross], [cross.T, _gram_lower(bottom)]])
+
+
+def _eliminate_panels(m: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Blocked elimination of ``[M, I]``, padded with ones to whole panels: one loop to compile, whatever the size."""
+    n = m.shape[0]
+    count = -(-n // PANEL)
+    size = count * PANEL
+    rows = jnp.arange(size)
+    padded = jnp.zeros((size, size), m.dtype).at[:n, :n].set(m)
+    padded = padded.at[rows, rows].add(jnp.where(rows < n, 0.0, 1.0))
+
+    def panel(i: jax.Array, state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        work, inverse, logdet = state
+        at = i * PANEL
+        own_logdet, factor = _eliminate(jax.lax.dynamic_slice(work, (at, at), (PANEL, PANEL)))
+        column = jax.lax.dynamic_slice(work, (0, at), (size, PANEL)) @ factor.T
+        below = jnp.where((rows >= at + PANEL)[:, None], column, 0.0)
+        row = factor @ jax.lax.dynamic_slice(inverse, (at, 0), (PANEL, size))
+        inverse = jax.lax.dynamic_update_slice(inverse - below @ row, row, (at, 0))
+        return work - below @ below.T, inverse, logdet + own_logdet
+
+    start = (padded, jnp.eye(size, dtype=m.dtype), jnp.zeros((), m.dtype))
+    _, inverse, logdet = jax.lax.fori_loop(0, count, panel, start)
+    return logdet, inverse[:n, :n]
 
 
 def _eliminate(m: jax.Array) -> tuple[jax.Array, jax.Array]:

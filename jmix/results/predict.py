@@ -90,7 +90,8 @@ def _refuse_unseen(term: Any) -> None:
 def _standard_errors(fit: Fit, rows: Rows, valid: BoolArray) -> FloatArray:
     out = np.full(rows.n, np.nan)
     part = rows if valid.all() else _select(rows, valid)
-    variance = fit.sigma**2 * conditional_variance(fit, part) if rows.columns else population_variance(fit, part)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = fit.sigma**2 * conditional_variance(fit, part) if rows.columns else population_variance(fit, part)
     out[valid] = np.sqrt(np.maximum(variance, 0.0))
     return out
 
@@ -115,10 +116,12 @@ def simulate(fit: Fit, n: int = 1, *, seed: int = 0, conditional: bool = False) 
         (rows, n) frame with the index of the data and the columns ``sim_1``, ...
 
     Raises:
-        ModelError: n is not a positive whole number.
+        ModelError: n is not a positive whole number, or seed a negative one or none.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ModelError(f"simulate(n={n!r}): n must be a whole number, at least 1")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ModelError(f"simulate(seed={seed!r}): seed must be a whole number, at least 0")
     rng = np.random.default_rng(seed)
     rows = _fitted_rows(fit, True)
     mean = fixed_part(fit, rows)

@@ -14,6 +14,7 @@ from jmix.errors import DataError, ModelError
 from jmix.estimate.lmm import fit_lmm
 from jmix.estimate.objective import build_objective
 from jmix.estimate.ols import fit_ols
+from jmix.estimate.scales import check_response_scale
 from jmix.estimate.refit import RefitSolutions, batch_size, refit_many
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def refit(fit: Fit, response: Any) -> Fit | Refits:
     """One new response (n,) to a ``Fit``; several, (n, R) or a frame, to ``Refits`` in one vmapped program."""
     labels = response.columns if isinstance(response, pd.DataFrame) else None
     y = _as_float(response)
-    if y.ndim not in (1, 2) or y.shape[0] != fit.nobs:
+    if y.ndim not in (1, 2) or y.shape[0] != fit.nobs or 0 in y.shape:
         raise DataError(
             f"refit needs {fit.nobs} rows, one for each row of the fit; the new response has shape {y.shape}"
         )
@@ -88,14 +89,22 @@ def refit(fit: Fit, response: Any) -> Fit | Refits:
         raise DataError(
             "the new response holds missing or infinite values; refit needs a number for every row of the fit"
         )
+    root = 1.0 if fit.design.weights is None else float(np.sqrt(fit.design.weights.max()))
+    check_response_scale(y.reshape(-1), fit.design.y_name, fit.design.offset, root)
     return _one(fit, y) if y.ndim == 1 else _many(fit, y, labels)
 
 
 def _as_float(response: Any) -> FloatArray:
+    message = "the new response must be numeric: an array, a Series or a DataFrame of numbers"
+    if not hasattr(response, "__array__") and not isinstance(response, list | tuple):
+        raise DataError(message)
     try:
+        raw = np.asarray(response)
+        if raw.dtype.kind not in "biufO" or any(isinstance(v, str | bytes) for v in raw.flat if raw.dtype.kind == "O"):
+            raise DataError(f"{message}; it holds {raw.dtype}")
         return np.asarray(response, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError("the new response must be numeric: an array, a Series or a DataFrame of numbers") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise error if isinstance(error, DataError) else DataError(message) from None
 
 
 def _one(fit: Fit, y: FloatArray) -> Fit:
