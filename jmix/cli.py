@@ -192,7 +192,9 @@ def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
     )
     _add_reading(fit.add_argument_group("reading csv and tsv"))
     output = fit.add_argument_group("output")
-    output.add_argument("--out", metavar="DIR", help="also write tables, summary and fit to a folder (replaces earlier ones)")
+    output.add_argument(
+        "--out", metavar="DIR", help="also write tables, summary and fit to a folder (replaces earlier ones)"
+    )
     output.add_argument("--quiet", action="store_true", help="print nothing but errors")
     output.add_argument("--strict", action="store_true", help="exit code 1 if the fit has not converged")
 

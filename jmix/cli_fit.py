@@ -41,7 +41,7 @@ def run(options: Namespace) -> int:
         written = write_results(fit, folder)
         if not options.quiet:
             print(f"\nWrote to {folder}: {', '.join(written)}")
-    if any(message.startswith("interrupted") for message in fit.status.messages):
+    if fit.status.interrupted:
         print("jmix: interrupted: the results are the best so far", file=sys.stderr)
         return INTERRUPTED
     if options.strict and not fit.converged:

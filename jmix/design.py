@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,24 @@ class Design:
     n_missing: int
     index: Any
     encoding: Any
+
+    @property
+    def term_order(self) -> list[int]:
+        """Positions in ``random`` of the terms in lme4's order.
+
+        As written if no term has more levels than the one before it; else by decreasing levels with ties reversed,
+        which is what lme4's ``rev(order(nl))`` gives.
+        """
+        levels = [len(t.levels) for t in self.random]
+        written = list(range(len(levels)))
+        if all(a >= b for a, b in pairwise(levels)):
+            return written
+        return sorted(written, key=lambda i: levels[i])[::-1]
+
+    @property
+    def terms(self) -> tuple[RandomTerm, ...]:
+        """The random terms in lme4's order."""
+        return tuple(self.random[i] for i in self.term_order)
 
 
 def build_design(

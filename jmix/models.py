@@ -17,8 +17,8 @@ from jmix.estimate.checks import check_design
 from jmix.estimate.control import Control
 from jmix.estimate.lmm import fit_lmm
 from jmix.estimate.objective import GaussianObjective, build_objective
-from jmix.estimate.parameters import parameter_array
 from jmix.estimate.ols import fit_ols
+from jmix.estimate.parameters import parameter_array
 from jmix.estimate.scales import LARGEST
 from jmix.results.fit import Fit
 from jmix.spec.covariance import CovarianceSpec, Term
@@ -38,10 +38,10 @@ class Model:
     design: Design
     control: Control = field(default_factory=Control)
 
-    @cached_property
+    @property
     def terms(self) -> tuple[RandomTerm, ...]:
-        """Random terms in lme4's order: most levels first."""
-        return tuple(sorted(self.design.random, key=lambda t: -len(t.levels)))
+        """Random terms in lme4's order."""
+        return self.design.terms
 
     @cached_property
     def spec(self) -> CovarianceSpec:

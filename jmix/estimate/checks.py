@@ -27,8 +27,8 @@ def check_design(design: Design, terms: Sequence[RandomTerm]) -> None:
         raise DataError("weights must be positive; drop the rows with weight zero or less")
     if terms and n - p < 2:
         raise ModelError(
-            f"{n} rows and {p} fixed effects leave one degree of freedom for the variance of {terms[0].group} and of the "
-            "residuals; drop predictors or add data"
+            f"{n} rows and {p} fixed effects leave one degree of freedom for the variance of {terms[0].group} and of "
+            "the residuals; drop predictors or add data"
         )
     check_scales(design, terms)
     for term in terms:
@@ -47,13 +47,13 @@ def _check_term(term: RandomTerm, n: int) -> None:
         )
     if j >= n and q == 1:
         raise ModelError(
-            f"{label}: {term.group} has as many levels ({j}) as there are rows, so its variance cannot be told from the residual's. "
-            "Drop the term or use a coarser grouping factor"
+            f"{label}: {term.group} has as many levels ({j}) as there are rows, so its variance cannot be told from "
+            "the residual's. Drop the term or use a coarser grouping factor"
         )
     if j * q >= n:
         raise ModelError(
-            f"{label}: {j} levels x {q} columns = {j * q} random effects for {n} rows cannot be told from the residuals. "
-            "Simplify the term, e.g. to (1 | {})".format(term.group)
+            f"{label}: {j} levels x {q} columns = {j * q} random effects for {n} rows cannot be told from the "
+            f"residuals. Simplify the term, e.g. to (1 | {term.group})"
         )
 
 
@@ -63,6 +63,7 @@ def _check_duplicates(terms: Sequence[RandomTerm]) -> None:
         for name in term.names:
             if (term.group, name) in seen:
                 raise ModelError(
-                    f"the random effect {name} of {term.group} is in two terms, so its variance is not identified; drop one"
+                    f"the random effect {name} of {term.group} is in two terms, so its variance is not "
+                    "identified; drop one"
                 )
             seen[term.group, name] = name

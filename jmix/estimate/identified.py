@@ -19,8 +19,14 @@ UNEXPLAINED = 1e-10
 """Smallest share of the residual variance of the fixed effects that the random effects must leave: cross-products
 lose about four of the remaining six digits below it."""
 
+STILL_FALLING = 1e-7
+"""The same share where the optimiser could not finish because it falls without end."""
+
 ABSORBED = 1e-10
 """Share of a random effect's sum of squares outside the fixed effects below which there is none."""
+
+LEVELS = 256
+"""Levels that show in most data that some random effect is outside the fixed effects."""
 
 SAMPLE = 4096
 """Rows that settle the independence of columns in most data."""
@@ -50,16 +56,17 @@ def check_response(design: Design, fixed: FixedBasis) -> None:
     )
 
 
-def check_residual_share(rss: float, n: int, response: str, groups: Sequence[str]) -> None:
+def check_residual_share(rss: float, n: int, response: str, groups: Sequence[str], *, converged: bool) -> None:
     """Refuse a fit whose random effects leave nothing of the response.
 
     Args:
         rss: residual sum of squares in units in which that of least squares on the fixed effects is n.
+        converged: whether this is an optimum, or a point on the way to a smaller share.
 
     Raises:
         ModelError: naming the response and the grouping factors.
     """
-    if rss > UNEXPLAINED * n:
+    if rss > (UNEXPLAINED if converged else STILL_FALLING) * n:
         return
     names = ", ".join(groups)
     raise ModelError(
@@ -94,24 +101,31 @@ def check_absorbed(reduced: Reduced) -> None:
     Raises:
         ModelError: naming the grouping factor.
     """
+    n = float(reduced.stats.gram[-1, -1])
     for factor, a, w in zip(reduced.elimination.factors, *_blocks(reduced), strict=True):
-        n = float(reduced.stats.gram[-1, -1])
-        total = a.sum(axis=-1)
-        left = total - np.einsum("amj,bmj->ab", w[:, :-1], w[:, :-1]) / n
-        if _share(left, total) < ABSORBED:
+        few = _outside(a[..., :LEVELS], w[..., :LEVELS], n)
+        if few is not None and few >= ABSORBED:
+            continue
+        every = _outside(a, w, n)
+        if every is not None and every < ABSORBED:
             raise ModelError(
-                f"the fixed effects already hold every random effect of {factor.group}, so its variance is not "
-                f"identified; drop {factor.group}, or what stands for it, from the fixed effects, or drop the random "
-                "term"
+                f"the fixed effects already tell the levels of {factor.group} apart, so the variance of its random "
+                f"effects is not identified; drop {factor.group}, or what stands for it, from the fixed effects, or "
+                "drop the random term"
             )
 
 
-def _share(part: FloatArray, total: FloatArray) -> float:
-    """Smallest eigenvalue of ``part`` relative to ``total``; 1 where ``total`` is nearly singular."""
+def _outside(a: FloatArray, w: FloatArray, n: float) -> float | None:
+    """Smallest share of a direction of the random effects that is outside the fixed effects, summed over levels.
+
+    None where the random effects are nearly collinear, so that some direction has no length.
+    """
+    total = a.sum(axis=-1)
     if np.linalg.eigvalsh(total)[0] <= ABSORBED * np.trace(total):
-        return 1.0
+        return None
+    left = total - np.einsum("amj,bmj->ab", w[:, :-1], w[:, :-1]) / n
     root = np.linalg.inv(np.linalg.cholesky(total))
-    return float(np.linalg.eigvalsh(root @ part @ root.T)[0])
+    return float(np.linalg.eigvalsh(root @ left @ root.T)[0])
 
 
 def _blocks(reduced: Reduced) -> tuple[list[FloatArray], list[FloatArray]]:

@@ -143,7 +143,7 @@ def solution_at(objective: GaussianObjective, optimum: Optimum, reml: bool) -> L
     inverse = np.linalg.inv(gram[:p, :p])
     gamma = inverse @ gram[:p, p]
     rss = float(gram[p, p] - gram[:p, p] @ gamma)
-    check_residual_share(rss, n, objective.response, objective.spec.groups)
+    check_residual_share(rss, n, objective.response, objective.spec.groups, converged=optimum.converged)
     sigma = fixed.y_scale * np.sqrt(rss / (n - p if reml else n))
     back = objective.to_phi
     theta = objective.to_theta @ optimum.theta
@@ -183,4 +183,5 @@ def certificate(spec: CovarianceSpec, theta: FloatArray, optimum: Optimum) -> St
         n_evaluations=optimum.n_evaluations,
         n_hessians=optimum.n_hessians,
         messages=tuple(messages),
+        interrupted=optimum.interrupted,
     )

@@ -19,10 +19,10 @@ FloatArray = npt.NDArray[np.float64]
 log = logging.getLogger("jmix")
 
 TOLERANCE = 1e-12
-"""Newton decrement, in units of the deviance, at which the optimum is reached: 1.4e-6 of a standard error."""
+"""Newton decrement, in units of the deviance, at which the optimum is reached: 1e-6 of a standard error."""
 
 DEAR_TOLERANCE = 1e-9
-"""The same where an exact Hessian is dear: 4.5e-5 of a standard error, in samples where that is small beside the
+"""The same where an exact Hessian is dear: 3e-5 of a standard error, in samples where that is small beside the
 estimate.
 """
 

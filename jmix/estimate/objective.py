@@ -147,7 +147,12 @@ class GaussianObjective:
         logdet, gram = self.reduce(self.to_phi @ theta)
         fixed, n, p = self.reduced.fixed, self.n, self.p
         contrast = self._contrast(gram, beta)
-        rss = float(contrast @ gram @ contrast) * fixed.y_scale**2
+        with np.errstate(over="ignore", invalid="ignore"):
+            rss = float(contrast @ gram @ contrast) * fixed.y_scale**2
+        if not np.isfinite(rss):
+            raise ModelError(
+                "the likelihood overflows at these parameters; give beta and theta nearer to the estimates"
+            )
         nu = n - p if reml else n
         variance = rss / nu if sigma is None else positive_variance(sigma)
         if reml:

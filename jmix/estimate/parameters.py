@@ -50,7 +50,10 @@ def positive_variance(sigma: Any) -> float:
         ModelError: not one positive number, or one whose square is out of range.
     """
     low, high = SIGMA_RANGE
-    real = isinstance(sigma, int | float | np.integer | np.floating) and not isinstance(sigma, bool)
-    if not real or not low <= sigma <= high:
+    try:
+        value = float(parameter_array("sigma", [sigma], 1)[0])
+    except ModelError:
+        value = -1.0
+    if not low <= value <= high:
         raise ModelError(f"sigma={sigma!r}: give one positive number, the residual standard deviation")
-    return float(sigma) ** 2
+    return value**2

@@ -27,6 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 BATCH_BYTES = 1 << 28
 """Size of one batch's cross-products; larger jobs go through in several batches."""
 
+
 @dataclass(frozen=True)
 class RefitSolutions:
     """Estimates for R responses: theta (R, k), beta (R, p), sigma (R,), criterion (R,), converged (R,), singular

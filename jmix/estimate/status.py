@@ -19,11 +19,13 @@ class Status:
     Attributes:
         converged: the Newton decrement is negligible and no direction descends.
         singular: the covariance of some term is on the boundary of its parameter space.
-        max_gradient: largest component of the gradient of the deviance in units of the parameters' standard errors.
+        max_gradient: largest component of the gradient of the deviance along an eigenvector of the Hessian, over the
+            root of its eigenvalue: the root of the deviance still to be gained there.
         decrement: ``g'H^{-1}g / 2``: how far below the model of second order sees the optimum, in units of the
             deviance.
         min_eigenvalue: smallest eigenvalue of the exact Hessian, relative to the largest.
         n_evaluations, n_hessians: objective evaluations, and how many of them with an exact Hessian.
+        interrupted: the user stopped the search, and these are the best estimates so far.
         messages: what to know and what to do, one sentence each.
     """
 
@@ -35,6 +37,7 @@ class Status:
     n_evaluations: int
     n_hessians: int
     messages: tuple[str, ...]
+    interrupted: bool = False
 
 
 def vanished_directions(spec: CovarianceSpec, lams: list[FloatArray]) -> list[str]:

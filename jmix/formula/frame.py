@@ -47,7 +47,9 @@ class Frame:
         """A hint for a column that is not there."""
         if self.names and not any(isinstance(known, str) for known in self.names):
             kind = type(self.names[0]).__name__
-            return f"the names of the columns are of type {kind}, not text; rename them, as data.columns = ['y', 'x', …]"
+            return (
+                f"the names of the columns are of type {kind}, not text; rename them, as data.columns = ['y', 'x', …]"
+            )
         names = [str(known) for known in self.names]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         near = [known for known in names if known.lower() == name.lower()] or near

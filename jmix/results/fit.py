@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
+from jmix.estimate.filtered import FilteredCovariance
 from jmix.results.estimates import Estimates
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Fit(Estimates):
         if self.objective is None:
             return {}
         return {g: self.sigma**2 * c for g, c in self.objective.covariances(self.solution.phi).items()}
+
+    @cached_property
+    def filtered(self) -> FilteredCovariance | None:
+        """Every block of the conditional covariance of the random effects over sigma^2, computed when asked for."""
+        return None if self.objective is None else FilteredCovariance(self.objective, self.solution.phi)
 
     def group_columns(self, group: str) -> list[str]:
         """Random-effect column names of a grouping factor, all its terms."""

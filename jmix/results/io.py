@@ -117,7 +117,7 @@ def _build(meta: dict[str, Any], arrays: Arrays) -> Fit:
     from jmix.results.fit import Fit
 
     design = _unpack_design(meta["design"], arrays)
-    terms = tuple(sorted(design.random, key=lambda t: -len(t.levels)))
+    terms = design.terms
     spec = CovarianceSpec(tuple(Term(t["group"], tuple(t["names"])) for t in meta["spec"]))
     _require([(t.group, tuple(t.names)) for t in terms] == [(t.group, t.names) for t in spec.terms])
     solution = _unpack_solution(meta["solution"], arrays)

@@ -66,9 +66,7 @@ def _new_rows(fit: Fit, data: Any, conditional: bool, new_levels: str) -> tuple[
             "offset(column) in the formula to predict new data"
         )
     valid = new.complete.copy()
-    # fit.terms is a stable sort of the formula's terms by number of levels
-    order = sorted(range(len(new.random)), key=lambda i: -len(fit.design.random[i].levels))
-    terms = [new.random[i] for i in order]
+    terms = [new.random[i] for i in fit.design.term_order] if random else []
     if new_levels == "error":
         for term in terms:
             _refuse_unseen(term)

@@ -14,8 +14,8 @@ from jmix.errors import DataError, ModelError
 from jmix.estimate.lmm import fit_lmm
 from jmix.estimate.objective import build_objective
 from jmix.estimate.ols import fit_ols
-from jmix.estimate.scales import check_response_scale
 from jmix.estimate.refit import RefitSolutions, batch_size, refit_many
+from jmix.estimate.scales import check_response_scale
 
 if TYPE_CHECKING:
     from jmix.results.fit import Fit

@@ -82,10 +82,9 @@ def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
     Henderson's mixed model equations (Henderson 1975, Biometrics 31, 423-447). A level without estimates contributes
     its prior variance.
     """
-    objective = fit.objective
-    if objective is None:
+    objective, filtered = fit.objective, fit.filtered
+    if objective is None or filtered is None:
         return population_variance(fit, rows) / fit.sigma**2
-    filtered = FilteredCovariance(objective, fit.solution.phi)
     modes = filtered.fixed_modes()
     gram = objective.reduce(fit.solution.phi)[1]
     root = np.linalg.inv(np.linalg.cholesky(gram[: objective.p, : objective.p]))

@@ -105,8 +105,7 @@ def make(name: str, monkeypatch: pytest.MonkeyPatch, pair_cost: float) -> tuple[
 
 def new_terms(fit: Fit, d: pd.DataFrame):
     new = fit.design.encoding.encode(d)
-    order = sorted(range(len(new.random)), key=lambda i: -len(fit.design.random[i].levels))
-    return new.X, [new.random[i] for i in order]
+    return new.X, [new.random[i] for i in fit.design.term_order]
 
 
 CASES = [(name, cost) for name in MODELS for cost in (0.0, 1e12) if "crossed" in name or not cost]
