@@ -65,8 +65,8 @@ class Encoding:
         formula: the user's text. parsed: its parts.
         x_names: the fixed-effects columns kept; kept: their places among all columns; dropped: the others' names.
         contrasts: the user's contrasts by factor. groupings: the grouping factors by name.
-        offset_column: the column named by ``offset=``, or None. offset_array: whether ``offset=`` was an array instead, which
-            new data cannot supply.
+        offset_column: the column named by ``offset=``, or None. offset_array: whether ``offset=`` was an array instead,
+            which new data cannot supply.
         states, coded: states of transforms and the factors' codings, by the variable's text.
     """
 

@@ -74,3 +74,35 @@ def _cross(
         part = np.concatenate([part[:p], part[p:] + y[rows]])
         total += part @ (part if weights is None else part * weights[rows]).T
     return total
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of ``[X~ e]``, times the square root of the weights, a chunk at a time."""
+
+    x: FloatArray
+    y: FloatArray
+    weights: FloatArray | None
+    fixed: FixedBasis
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.y.shape[0])
+
+    def root(self, rows: slice) -> FloatArray | float:
+        """(rows,) square root of the weights."""
+        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])
+
+    def root_column(self, rows: slice) -> FloatArray | float:
+        """(rows, 1) square root of the weights."""
+        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])[:, None]
+
+    def basis(self, rows: slice) -> FloatArray:
+        """(p, rows) orthonormal columns of the fixed effects."""
+        return np.asarray((self.fixed.inverse.T @ self.x[rows].T) * self.root(rows))
+
+    def __call__(self, rows: slice) -> FloatArray:
+        """(p + 1, rows)."""
+        residual = (self.y[rows] - self.x[rows] @ self.fixed.beta_ols) / self.fixed.y_scale
+        return np.concatenate([self.basis(rows), (residual * self.root(rows))[None]])

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from jmix.likelihood.elimination import internal_codes
 from jmix.likelihood.fixed import ROUNDING, chunks
 from jmix.likelihood.structure import Array
-from jmix.likelihood.suffstats import Reduced, add_by_level, internal_codes
+from jmix.likelihood.suffstats import Reduced, add_by_level
 
 FloatArray = npt.NDArray[np.float64]
 

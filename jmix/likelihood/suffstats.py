@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.design import RandomTerm
-from jmix.likelihood.fixed import FixedBasis, chunks, fixed_basis
+from jmix.likelihood.elimination import Elimination, internal_codes, plan
+from jmix.likelihood.fixed import FixedBasis, Rows, chunks, fixed_basis
 from jmix.likelihood.random import Factor, gather_factors
 from jmix.likelihood.structure import Block, FactorLayout, GaussianStats, Layout, Link
 from jmix.likelihood.tail import Coupling, couple_chain, tail_cross
@@ -18,59 +19,8 @@ from jmix.spec.covariance import CovarianceSpec, lower_column_major
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
-
-@dataclass(frozen=True)
-class Elimination:
-    """The order in which factors are eliminated.
-
-    Attributes:
-        chain: factors, each nested in the next; tail: the others.
-        order: for each chain factor, (J,) the original level at each internal position.
-        parents: ``parents[i][k]`` is (J_i,) the internal position of each level of chain factor i in chain factor i +
-            1 + k.
-    """
-
-    chain: tuple[Factor, ...]
-    tail: tuple[Factor, ...]
-    order: tuple[IntArray, ...]
-    parents: tuple[tuple[IntArray, ...], ...]
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """All factors in elimination order."""
-        return self.chain + self.tail
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of ``[X~ e]``, times the square root of the weights, a chunk at a time."""
-
-    x: FloatArray
-    y: FloatArray
-    weights: FloatArray | None
-    fixed: FixedBasis
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return int(self.y.shape[0])
-
-    def root(self, rows: slice) -> FloatArray | float:
-        """(rows,) square root of the weights."""
-        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])
-
-    def root_column(self, rows: slice) -> FloatArray | float:
-        """(rows, 1) square root of the weights."""
-        return 1.0 if self.weights is None else np.sqrt(self.weights[rows])[:, None]
-
-    def basis(self, rows: slice) -> FloatArray:
-        """(p, rows) orthonormal columns of the fixed effects."""
-        return np.asarray((self.fixed.inverse.T @ self.x[rows].T) * self.root(rows))
-
-    def __call__(self, rows: slice) -> FloatArray:
-        """(p + 1, rows)."""
-        residual = (self.y[rows] - self.x[rows] @ self.fixed.beta_ols) / self.fixed.y_scale
-        return np.concatenate([self.basis(rows), (residual * self.root(rows))[None]])
+SPARSE_LEVELS = 8
+"""Span of levels per row from which only the levels that occur in a chunk are touched."""
 
 
 @dataclass(frozen=True)
@@ -116,50 +66,6 @@ def _factor_layout(spec: CovarianceSpec, group: str) -> FactorLayout:
     return FactorLayout(spec.group_q(group), tuple(index), tuple(rows), tuple(cols))
 
 
-def plan(factors: list[Factor]) -> Elimination:
-    """Most levels first; a factor joins the chain when the factor before it is nested in it."""
-    ordered = sorted(factors, key=lambda f: -f.n_levels)
-    chain: list[Factor] = [ordered[0]]
-    raw_parents: list[IntArray] = []
-    tail: list[Factor] = []
-    for factor in ordered[1:]:
-        parent = _parent(chain[-1], factor)
-        if parent is None:
-            tail.append(factor)
-        else:
-            raw_parents.append(parent)
-            chain.append(factor)
-    order, parents = _sort_chain(chain, raw_parents)
-    return Elimination(tuple(chain), tuple(tail), order, parents)
-
-
-def _parent(fine: Factor, coarse: Factor) -> IntArray | None:
-    """(J,) the level of ``coarse`` that holds each level of ``fine``; None when they are not nested."""
-    parent = np.zeros(fine.n_levels, dtype=np.int32)
-    parent[fine.codes] = coarse.codes
-    for rows in chunks(fine.codes.shape[0]):
-        if not np.array_equal(parent[fine.codes[rows]], coarse.codes[rows]):
-            return None
-    return parent
-
-
-def _sort_chain(
-    chain: list[Factor], raw_parents: list[IntArray]
-) -> tuple[tuple[IntArray, ...], tuple[tuple[IntArray, ...], ...]]:
-    """Internal level orders in which every factor's levels are sorted by parent."""
-    order = [np.arange(chain[-1].n_levels, dtype=np.int32)]
-    parents: list[tuple[IntArray, ...]] = [()]
-    for raw in reversed(raw_parents):
-        position = np.empty_like(order[0])
-        position[order[0]] = np.arange(order[0].size, dtype=np.int32)
-        own = position[raw]
-        sort = np.argsort(own, kind="stable").astype(np.int32)
-        first = own[sort]
-        parents.insert(0, (first, *(p[first] for p in parents[0])))
-        order.insert(0, sort)
-    return tuple(order), tuple(parents)
-
-
 def _accumulate(elimination: Elimination, source: Rows) -> GaussianStats:
     chain, k = elimination.chain, source.x.shape[1] + 1
     internal = [internal_codes(f, o) for f, o in zip(chain, elimination.order, strict=True)]
@@ -178,15 +84,6 @@ def _accumulate(elimination: Elimination, source: Rows) -> GaussianStats:
         couplings = couple_chain(chain, internal, elimination.parents, elimination.tail, source.weights)
     blocks = tuple(_unpack_sums(sums[i], chain, i, k, elimination.parents[i], couplings[i]) for i in range(len(chain)))
     return GaussianStats(blocks, tail_a, tail_w, gram, tuple((f.q, f.n_levels) for f in elimination.tail))
-
-
-def internal_codes(factor: Factor, order: IntArray) -> IntArray:
-    """(n,) position of each row's level in the internal order of the factor."""
-    if np.array_equal(order, np.arange(order.size, dtype=order.dtype)):
-        return factor.codes
-    position = np.empty_like(order)
-    position[order] = np.arange(order.size, dtype=order.dtype)
-    return np.asarray(position[factor.codes], dtype=np.int32)
 
 
 def _width(chain: tuple[Factor, ...], i: int, k: int) -> int:
@@ -211,10 +108,15 @@ def add_by_level(codes: IntArray, values: FloatArray, out: FloatArray) -> None:
     from scipy.sparse import csc_array
 
     n = codes.shape[0]
-    low = int(codes.min())
-    high = int(codes.max()) + 1
-    indicator = csc_array((np.ones(n), codes - low, np.arange(n + 1)), shape=(high - low, n))
-    out[low:high] += indicator @ np.ascontiguousarray(values.T)
+    low, high = int(codes.min()), int(codes.max()) + 1
+    if high - low > SPARSE_LEVELS * n:
+        levels, position = np.unique(codes, return_inverse=True)
+        target: slice | npt.NDArray[np.int32] = levels
+        size = levels.size
+    else:
+        target, position, size = slice(low, high), np.asarray(codes - low, dtype=np.intp), high - low
+    indicator = csc_array((np.ones(n), position, np.arange(n + 1)), shape=(size, n))
+    out[target] += indicator @ np.ascontiguousarray(values.T)
 
 
 def _unpack_sums(

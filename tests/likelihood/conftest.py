@@ -42,7 +42,7 @@ STRUCTURES: dict[str, tuple[tuple[str, str], ...]] = {
     "three crossed": (("a", "1"), ("d", "1 x"), ("e", "1")),
     "nested and crossed": (("a:b:c", "1 x"), ("a:b", "1"), ("a", "1 z"), ("d", "1 x"), ("e", "1")),
 }
-"""Grouping factor and columns of each term; ``a:b:c`` in ``a:b`` in ``a``, all of them crossed with ``d`` and with ``e``."""
+"""Grouping factor and columns of each term; ``a:b:c`` in ``a:b`` in ``a``, all of them crossed with ``d`` and ``e``."""
 
 N = 60
 
@@ -150,7 +150,7 @@ def random_effects(model: Model, theta: Array) -> tuple[Array, Array]:
 
 
 def dense(model: Model, theta: Array) -> SimpleNamespace:
-    """V, log|V|, the generalised least squares estimate and its residual sum of squares, by the textbook; theta may be complex."""
+    """V, log|V|, generalised least squares and its residual sum of squares, by the textbook; theta may be complex."""
     z, lam = random_effects(model, theta)
     design = model.design
     weights = np.ones(N) if design.weights is None else design.weights
@@ -205,7 +205,7 @@ def close(actual: Any, expected: Any, tolerance: float) -> None:
 
 @pytest.fixture(scope="session")
 def twin() -> SimpleNamespace:
-    """The textbook: ``dense``, ``criterion``, ``gradient``, ``hessian_times``, ``random_effects`` of (model, theta, ...)."""
+    """The textbook, functions of (model, theta, ...): ``criterion``, ``gradient``, ``hessian_times``, ``dense``, ..."""
     return SimpleNamespace(
         dense=dense, criterion=criterion, gradient=gradient, hessian_times=hessian_times, random_effects=random_effects
     )

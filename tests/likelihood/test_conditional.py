@@ -12,7 +12,7 @@ from jmix.estimate.filtered import FilteredCovariance
 
 
 def _henderson(twin: Any, model: Any, theta: Any) -> tuple[Any, Any, Any]:
-    """Modes (Q,), their covariance given beta over sigma^2 (Q, Q), and beta: the mixed model equations in b = Lambda u."""
+    """Modes (Q,), their covariance given beta over sigma^2 (Q, Q), and beta, from the equations in b = Lambda u."""
     z, lam = twin.random_effects(model, theta)
     design = model.design
     weights = np.ones(design.y.size) if design.weights is None else design.weights

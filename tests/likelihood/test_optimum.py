@@ -54,7 +54,8 @@ def test_row_order_level_order_and_level_names_do_not_matter(seed: int, formula:
     for name in "abde":
         old = sorted(set(data[name]))
         renamed[name] = dict(zip(old, [f"level {k}" for k in rng.permutation(len(old))], strict=True))
-        other[name] = pd.Categorical(other[name].map(renamed[name]), categories=rng.permutation(list(renamed[name].values())))
+        labels = rng.permutation(list(renamed[name].values()))
+        other[name] = pd.Categorical(other[name].map(renamed[name]), categories=labels)
     again = jmix.lmm(formula, other, reml=reml)
     _same(again, fit)
     np.testing.assert_allclose(again.fitted().sort_index(), fit.fitted(), rtol=1e-6, atol=1e-6 * fit.sigma)

@@ -1,4 +1,4 @@
-"""The custom derivatives of the block and dense kernels: against automatic differentiation of LAPACK and against differences."""
+"""The block and dense kernels against their definitions, their custom derivatives against finite differences."""
 
 from __future__ import annotations
 

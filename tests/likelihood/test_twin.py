@@ -36,7 +36,9 @@ def test_reml_criterion_gradient_and_hessian(
 
 
 @given(seed=seeds, weighted=flags, structure=st.sampled_from(["slope", "nested vectors", "crossed vectors"]))
-def test_ml_criterion_gradient_and_hessian(twin: Any, case: Any, near: Any, structure: str, seed: int, weighted: bool) -> None:
+def test_ml_criterion_gradient_and_hessian(
+    twin: Any, case: Any, near: Any, structure: str, seed: int, weighted: bool
+) -> None:
     _derivatives_agree(case(structure, seed, weighted=weighted), twin, near, reml=False)
 
 

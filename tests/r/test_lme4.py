@@ -1,4 +1,4 @@
-"""Models fitted by lme4 with tight tolerances and by jmix: live where R is installed, and against committed numbers everywhere.
+"""Models fitted by lme4 with tight tolerances and by jmix: live where R is installed, committed numbers everywhere.
 
 ``python tests/r/test_lme4.py`` writes expected.json anew; it needs Rscript with lme4 and jsonlite.
 """
@@ -133,7 +133,8 @@ def crossed() -> pd.DataFrame:
     rng = np.random.RandomState(6)
     a, d, b = rng.randint(0, 18, 400), rng.randint(0, 9, 400), rng.randint(0, 3, 400)
     x = rng.standard_normal(400) + 0.5
-    y = 1.0 + x + rng.standard_normal(18)[a] + 0.7 * rng.standard_normal(9)[d] + 0.6 * rng.standard_normal(54)[3 * a + b]
+    y = 1.0 + x + rng.standard_normal(18)[a] + 0.7 * rng.standard_normal(9)[d]
+    y = y + 0.6 * rng.standard_normal(54)[3 * a + b]
     y = y + (0.5 * rng.standard_normal(18)[a] + 0.8 * rng.standard_normal(9)[d]) * x + rng.standard_normal(400)
     return pd.DataFrame({"y": y, "x": x, "a": _labels("a", a), "b": _labels("b", b), "d": _labels("d", d)})
 
@@ -188,7 +189,7 @@ def near(actual: Any, expected: Any, scale: Any = 0.0, tolerance: float = ESTIMA
 
 
 def row_scale(found: Any) -> Any:
-    """For every entry of theta the relative standard deviation of its row's random effect, or sigma's where that is zero."""
+    """For every entry of theta the relative standard deviation of its row's random effect, or 1 where that is zero."""
     out = []
     for lam in found.spec.split(found.theta.to_numpy()):
         sd = np.sqrt(np.sum(lam * lam, axis=1, keepdims=True))
