@@ -17,10 +17,19 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 Coupling = SparseTail | DenseTail | None
 
-PAIR_COST = 60.0
-"""Time of one pair of the sparse Schur complement, in multiply-adds of the dense product (measured:
-benchmarks/README.md).
+PAIR_COST = 400.0
+"""Time of one pair of the sparse Schur complement, in multiply-adds of the dense product. On InstEval and 2 cores 1.8
+million pairs took 14 ms, the 3.9 thousand million multiply-adds of the dense product 75 ms.
 """
+
+PAIR_BYTES = 20
+"""Memory of one pair: three int32 numbers and the value."""
+
+MEMORY_MAX = 16 * 2**30
+"""Largest coupling of a chain with the tail, in bytes."""
+
+TABLE_MAX = 50_000_000
+"""Cells of the tail's matrix up to which the distinct ones are found by a table instead of a sort."""
 
 TAIL_MAX = 46_000
 """Largest tail: beyond it the matrix alone exceeds 16 GiB and int32 cell numbers overflow."""
@@ -39,10 +48,25 @@ def couple_chain(
     entries = [_entries(cross, f) for cross, f in zip(crosses, chain, strict=True)]
     pairs = sum(float(np.sum(np.square(np.bincount(e[0]).astype(float)))) / 2 for e in entries)
     size = z_tail.shape[1]
-    dense = sum(float(f.n_levels) * f.q for f in chain) * float(size) ** 2
-    if pairs * PAIR_COST > dense:
+    if _prefer_dense(pairs, sum(float(f.n_levels) * f.q for f in chain), float(size), chain, tail):
         return [DenseTail(_dense(e, f, size)) for e, f in zip(entries, chain, strict=True)]
     return [_sparse(entries, i, parents[i], size) for i in range(len(chain))]
+
+
+def _prefer_dense(pairs: float, rows: float, size: float, chain: tuple[Factor, ...], tail: tuple[Factor, ...]) -> bool:
+    """Whether the full array is the better coupling: it fits in memory, and costs less or alone fits.
+
+    Raises:
+        ModelError: neither fits.
+    """
+    dense_fits, sparse_fits = 8.0 * rows * size <= MEMORY_MAX, PAIR_BYTES * pairs <= MEMORY_MAX
+    if not dense_fits and not sparse_fits:
+        crossed = " and ".join(", ".join(f.group for f in part) for part in (chain, tail))
+        raise ModelError(
+            f"the crossing of {crossed} has {pairs:.3g} pairs of levels that occur together, more than fit in "
+            f"{MEMORY_MAX / 2**30:.0f} GiB; drop a term, or use fewer levels"
+        )
+    return dense_fits and (not sparse_fits or pairs * PAIR_COST > rows * size**2)
 
 
 def tail_cross(
@@ -129,6 +153,10 @@ def _pairs(level: IntArray) -> tuple[IntArray, IntArray]:
 
 def _compact(key: npt.NDArray[np.int64], size: int) -> tuple[tuple[IntArray, IntArray], IntArray]:
     """The distinct cells among ``key`` as (row, column), and the number of each pair's cell."""
+    if size * size > TABLE_MAX:
+        unique, inverse = np.unique(key, return_inverse=True)
+        row, column = np.divmod(unique, size)
+        return (row.astype(np.int32), column.astype(np.int32)), inverse.astype(np.int32)
     used = np.zeros(size * size, dtype=bool)
     used[key] = True
     unique = np.flatnonzero(used)

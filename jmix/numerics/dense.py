@@ -14,7 +14,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-PANEL = 64
+PANEL = 32
 """Columns that are eliminated one by one before the rest of a block is updated."""
 
 BLOCK = 300
