@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ConvergenceWarning
+from jmix.estimate.boundary import settle
 from jmix.estimate.identified import check_residual_share
 from jmix.estimate.lbfgs import lbfgs
-from jmix.estimate.newton import Optimum, newton
+from jmix.estimate.newton import Optimum, Point, newton
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.start import expected_hessian, interior, moment_start
 from jmix.estimate.status import Status, vanished_directions
-from jmix.estimate.trust_region import noise_level, propose
-from jmix.spec.covariance import CovarianceSpec, semidefinite_cholesky
+from jmix.spec.covariance import CovarianceSpec
 
 FloatArray = npt.NDArray[np.float64]
-
-SNAP = 1e-7
-"""Share of a variance below which it is tried as exactly zero."""
-
-SNAP_COST = 1e-7
-"""Largest loss of deviance at which the exact zero is kept."""
 
 
 @dataclass(frozen=True)
@@ -71,65 +65,21 @@ def fit_lmm(
     if optimizer == "lbfgs":
         phi = lbfgs(lambda t: objective.first(t, reml)[:2], phi, scale=1.0 / objective.n)
     dear = objective.expensive
+
+    def full(t: FloatArray) -> Point:
+        return objective.full(t, reml)
+
     optimum = newton(
-        lambda t: objective.full(t, reml),
+        full,
         phi,
         first=(lambda t: objective.first(t, reml)) if dear else None,
         guess=expected_hessian(reduced.stats, reduced.layout, phi) if dear else None,
         max_iterations=max_iterations,
     )
-    solution = solution_at(objective, optimum if optimum.interrupted else _settle(objective, optimum, reml), reml)
+    solution = solution_at(objective, optimum if optimum.interrupted else settle(full, optimum, spec), reml)
     if not solution.status.converged:
         warnings.warn(solution.status.messages[-1], ConvergenceWarning, stacklevel=2)
     return solution
-
-
-def _settle(objective: GaussianObjective, optimum: Optimum, reml: bool) -> Optimum:
-    """Bring Lambda to its canonical form, with variances that vanish set to exactly zero where the criterion allows
-    it.
-    """
-    signs = canonical_signs(objective.spec, optimum.theta)
-    canonical = replace(
-        optimum,
-        theta=signs * optimum.theta,
-        gradient=signs * optimum.gradient,
-        hessian=signs[:, None] * optimum.hessian * signs[None, :],
-    )
-    snapped = snapped_phi(objective.spec, canonical.theta)
-    if np.array_equal(snapped, canonical.theta):
-        return canonical
-    at = objective.full(snapped, reml)
-    if at.hessian is None or at.value > optimum.value + SNAP_COST + noise_level(optimum.value):
-        return canonical
-    decrement = float(propose(np, at.gradient, at.hessian, 1.0).decrement)
-    return replace(
-        optimum,
-        theta=snapped,
-        value=at.value,
-        gradient=at.gradient,
-        hessian=at.hessian,
-        extra=at.extra,
-        decrement=decrement,
-    )
-
-
-def canonical_signs(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
-    """(k,) signs that flip the columns of each factor with a negative diagonal; the criterion does not change."""
-    flips = [np.where(np.diag(lam) < 0, -1.0, 1.0) * np.ones_like(lam) for lam in spec.split(phi)]
-    return spec.join(flips)
-
-
-def snapped_phi(spec: CovarianceSpec, phi: FloatArray) -> FloatArray:
-    """Variances and Cholesky pivots below ``SNAP`` set to exactly zero; factors without any stay as they are."""
-    lams = []
-    for lam in spec.split(phi):
-        omega = lam @ lam.T
-        small = np.diag(omega) <= SNAP * max(1.0, float(np.max(np.diag(omega))))
-        omega[small] = 0.0
-        omega[:, small] = 0.0
-        candidate = semidefinite_cholesky(omega, SNAP)
-        lams.append(candidate if np.any(np.diag(candidate) == 0) else lam)
-    return spec.join(lams)
 
 
 def solution_at(objective: GaussianObjective, optimum: Optimum, reml: bool) -> LmmSolution:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix import runtime
+from jmix.estimate.boundary import SNAP_COST, canonical_signs, snapped_phi
 from jmix.estimate.identified import check_responses
-from jmix.estimate.lmm import SNAP_COST, canonical_signs, snapped_phi
 from jmix.estimate.newton import START_RADIUS, TOLERANCE
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.start import interior
@@ -26,6 +26,10 @@ FloatArray = npt.NDArray[np.float64]
 
 BATCH_BYTES = 1 << 28
 """Size of one batch's cross-products; larger jobs go through in several batches."""
+
+
+SMALL = 1e-5
+"""Share of a variance below which it is tried as exactly zero; the other parameters are not polished afterwards."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def _settle(
     snapped = phi.copy()
     for r in rough:
         phi[r] = canonical_signs(spec, phi[r]) * phi[r]
-        snapped[r] = snapped_phi(spec, phi[r])
+        snapped[r] = snapped_phi(spec, phi[r], SMALL)
     changed = np.any(snapped != phi, axis=1)
     if not np.any(changed):
         return phi, value, gram

@@ -15,6 +15,15 @@ from jmix.spec.covariance import CovarianceSpec
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
+PASSES = 4
+"""Most passes of the Cholesky-QR; columns that are not orthonormal after them are collinear."""
+
+SHIFT = 1e-13
+"""Least eigenvalue of the correlation matrix that a Cholesky factorisation is given."""
+
+WELL_CONDITIONED = 1e-6
+"""Least eigenvalue of the correlation matrix from which one pass leaves nothing to correct."""
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -58,23 +67,36 @@ def gather_factors(terms: Sequence[RandomTerm], spec: CovarianceSpec, weights: F
 
 
 def term_basis(columns: tuple[FloatArray, ...], weights: FloatArray | None) -> FloatArray:
-    """Lower-triangular T such that ``T'Z'W Z T = n I``, or a diagonal one when the columns are nearly collinear.
+    """Lower-triangular T such that ``T'Z'W Z T = n I``, or a diagonal one when the columns are collinear.
 
     An unstructured covariance is equivariant under T, so the optimum is the same; the optimiser sees columns without
-    common origin or scale.
+    common origin or scale. Nearly collinear columns (a year and its square) take more than one pass of a shifted
+    Cholesky-QR (Fukaya et al. 2020, SIAM J. Sci. Comput. 42(1)).
     """
+    cross = _cross(columns, weights, np.eye(len(columns)))
+    diagonal = np.diag(1.0 / np.sqrt(np.where(np.diag(cross) > 0, np.diag(cross), 1.0)))
+    if len(columns) == 1:
+        return diagonal
+    basis, cross = diagonal, diagonal @ cross @ diagonal
+    for _ in range(PASSES):
+        smallest = float(np.linalg.eigvalsh(cross)[0])
+        basis = basis @ np.linalg.inv(_reverse_cholesky(cross + max(0.0, SHIFT - smallest) * np.eye(len(columns))))
+        if smallest > WELL_CONDITIONED:
+            return np.asarray(basis)
+        cross = _cross(columns, weights, basis)
+    return diagonal
+
+
+def _cross(columns: tuple[FloatArray, ...], weights: FloatArray | None, basis: FloatArray) -> FloatArray:
+    """(q, q) mean cross-product of ``Z basis``."""
     n, q = columns[0].shape[0], len(columns)
-    cross = np.zeros((q, q))
+    total = np.zeros((q, q))
     for rows in chunks(n):
-        z = np.stack([c[rows] for c in columns])
-        cross += z @ (z if weights is None else z * weights[rows]).T
-    cross /= n
-    scale = np.sqrt(np.where(np.diag(cross) > 0, np.diag(cross), 1.0))
-    correlation = cross / np.outer(scale, scale)
-    if q > 1 and np.linalg.eigvalsh(correlation)[0] < 1e-10:
-        return np.diag(1.0 / scale)
-    if q == 1:
-        return np.diag(1.0 / scale)
-    flipped = np.linalg.cholesky(correlation[::-1, ::-1])
-    lower = flipped[::-1, ::-1].T * scale[None, :]
-    return np.asarray(np.linalg.inv(lower))
+        z = basis.T @ np.stack([c[rows] for c in columns])
+        total += z @ (z if weights is None else z * weights[rows]).T
+    return total / n
+
+
+def _reverse_cholesky(s: FloatArray) -> FloatArray:
+    """Lower-triangular L with ``s = L'L``."""
+    return np.asarray(np.linalg.cholesky(s[::-1, ::-1])[::-1, ::-1].T)

@@ -58,7 +58,7 @@ def _inverse_solve_jvp(
 
 
 def inverse_factor(m: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``log|M|`` and the inverse of the lower Cholesky factor of M; only the lower triangle of M is read."""
+    """``log|M|`` and the inverse of the lower Cholesky factor of a symmetric positive definite M."""
     n = m.shape[0]
     if n <= PANEL:
         return _eliminate(m)
