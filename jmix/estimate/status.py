@@ -49,17 +49,17 @@ def vanished_directions(spec: CovarianceSpec, lams: list[FloatArray]) -> list[st
 
 
 def _vanished(term: Term, lam: FloatArray) -> list[str]:
+    """What the zero columns of a canonical factor mean: as many zero variances or exact linear relations."""
     sd = np.sqrt(np.sum(lam * lam, axis=1))
     texts = [f"the standard deviation of {name} is zero" for name, s in zip(term.names, sd, strict=True) if s == 0]
-    kept = [i for i in range(term.q) if sd[i] > 0]
-    if len(kept) < 2:
+    kept = np.flatnonzero(sd > 0)
+    relations = int(np.sum(np.all(lam == 0.0, axis=0))) - len(texts)
+    if relations == 0:
         return texts
-    correlation = (lam[kept] / sd[kept, None]) @ (lam[kept] / sd[kept, None]).T
-    values, vectors = np.linalg.eigh(correlation)
-    for value, vector in zip(values, vectors.T, strict=True):
-        if value < 1e-8:
-            texts.append(_direction([term.names[i] for i in kept], vector / sd[kept], correlation))
-    return texts
+    scaled = lam[kept] / sd[kept, None]
+    vectors = np.linalg.eigh(scaled @ scaled.T)[1][:, :relations]
+    names = [term.names[i] for i in kept]
+    return texts + [_direction(names, vector / sd[kept], scaled @ scaled.T) for vector in vectors.T]
 
 
 def _direction(names: list[str], vector: FloatArray, correlation: FloatArray) -> str:
