@@ -14,6 +14,7 @@ from jmix.estimate.identified import check_residual_share
 from jmix.estimate.lbfgs import lbfgs
 from jmix.estimate.newton import Optimum, Point, newton
 from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.retraction import retract
 from jmix.estimate.start import expected_hessian, interior, moment_start
 from jmix.estimate.status import Status, vanished_directions
 from jmix.spec.covariance import CovarianceSpec
@@ -74,6 +75,7 @@ def fit_lmm(
         phi,
         first=(lambda t: objective.first(t, reml)) if dear else None,
         guess=expected_hessian(reduced.stats, reduced.layout, phi) if dear else None,
+        retraction=lambda t, step: retract(np, t, step, reduced.layout),
         max_iterations=max_iterations,
     )
     solution = solution_at(objective, optimum if optimum.interrupted else settle(full, optimum, spec), reml)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jmix.estimate.retraction import SLOW
 from jmix.estimate.trust_region import Proposal, judge, noise_level, propose
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class Point(NamedTuple):
 
 
 Evaluate = Callable[[FloatArray], Point]
+Move = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,9 @@ class _Search:
             self.hessian, self.exact = self.at.hessian, True
             self.n_evaluations, self.n_hessians = self.n_evaluations + 1, self.n_hessians + 1
 
-    def advance(self, proposal: Proposal) -> bool:
+    def advance(self, proposal: Proposal, move: Move) -> bool:
         """Try a step; False when the trust region has collapsed."""
-        candidate = self.theta + proposal.step
+        candidate = move(self.theta, proposal.step)
         new = self.evaluate(candidate)
         accepted, radius = judge(np, self.at.value, new.value, proposal, self.radius, noise_level(self.at.value))
         self.radius = float(radius)
@@ -113,7 +115,7 @@ class _Search:
         self.hessian = (
             new.hessian
             if new.hessian is not None
-            else _bfgs(self.hessian, proposal.step, new.gradient - self.at.gradient)
+            else _bfgs(self.hessian, candidate - self.theta, new.gradient - self.at.gradient)
         )
         self.theta, self.at = candidate, new
         return True
@@ -130,6 +132,7 @@ def newton(
     *,
     first: Evaluate | None = None,
     guess: FloatArray | None = None,
+    retraction: Move | None = None,
     max_iterations: int = 200,
     tolerance: float | None = None,
 ) -> Optimum:
@@ -137,13 +140,14 @@ def newton(
 
     Args:
         full: evaluates with an exact Hessian. first: evaluates without one: when given, Hessians are updated by BFGS
-            from ``guess`` (k, k), and computed exactly only at the end.
+            from ``guess`` (k, k), and computed exactly only at the end. retraction: where a step from a point leads,
+            used instead of their sum once progress is slow.
     """
     search = _begin(full, first, np.array(start, dtype=np.float64), guess)
     tolerance = tolerance or (TOLERANCE if first is None else DEAR_TOLERANCE)
     began = time.monotonic()
     try:
-        _iterate(search, max_iterations, tolerance)
+        _iterate(search, max_iterations, tolerance, retraction or np.add)
     except KeyboardInterrupt:
         if time.monotonic() - began < PATIENCE:
             raise
@@ -152,7 +156,7 @@ def newton(
     return _finish(search, tolerance)
 
 
-def _iterate(search: _Search, max_iterations: int, tolerance: float) -> None:
+def _iterate(search: _Search, max_iterations: int, tolerance: float, retraction: Move) -> None:
     last = np.inf
     for iteration in range(max_iterations):
         proposal = propose(np, search.at.gradient, search.hessian, search.radius)
@@ -164,7 +168,8 @@ def _iterate(search: _Search, max_iterations: int, tolerance: float) -> None:
             continue
         if settled and not descends(search.hessian):
             return
-        if not search.advance(_escape(search) if settled else proposal):
+        move = retraction if iteration >= SLOW else np.add
+        if not search.advance(_escape(search) if settled else proposal, move):
             return
 
 

@@ -16,6 +16,7 @@ from jmix.estimate.boundary import SNAP_COST, canonical_signs, snapped_phi
 from jmix.estimate.identified import check_responses
 from jmix.estimate.newton import START_RADIUS, TOLERANCE
 from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.retraction import SLOW, retract
 from jmix.estimate.start import interior
 from jmix.estimate.trust_region import judge, noise_level, propose
 from jmix.likelihood.derivatives import Derivatives, value_grad_hessian
@@ -27,6 +28,12 @@ FloatArray = npt.NDArray[np.float64]
 BATCH_BYTES = 1 << 28
 """Size of one batch's cross-products; larger jobs go through in several batches."""
 
+
+FEW = 12
+"""Iterations that all responses make together; the few that need more go on in a smaller batch."""
+
+LANES = 16
+"""Smallest batch of responses that go on, so that few sizes are compiled."""
 
 SMALL = 1e-5
 """Share of a variance below which it is tried as exactly zero; the other parameters are not polished afterwards."""
@@ -51,6 +58,7 @@ class _State(NamedTuple):
     at: Derivatives
     radius: jax.Array
     done: jax.Array
+    last: jax.Array
     iteration: jax.Array
 
 
@@ -71,21 +79,24 @@ def _minimise(
 
     def step(state: _State) -> _State:
         proposal = propose(jnp, state.at.gradient, state.at.hessian, state.radius)
-        done = proposal.decrement <= jnp.maximum(TOLERANCE, 0.01 * noise_level(state.at.value))
-        candidate = state.theta + proposal.step
+        stalled = (proposal.decrement <= noise_level(state.at.value)) & (proposal.decrement > 0.25 * state.last)
+        done = (proposal.decrement <= TOLERANCE) | stalled
+        along = retract(jnp, state.theta, proposal.step, layout)
+        candidate = jnp.where(state.iteration >= SLOW, along, state.theta + proposal.step)
         new = evaluate(candidate)
         accepted, radius = judge(jnp, state.at.value, new.value, proposal, state.radius, noise_level(state.at.value))
         move = accepted & ~done & ~state.done
         theta, at = jax.tree.map(lambda a, b: jnp.where(move, a, b), (candidate, new), (state.theta, state.at))
-        return _State(theta, at, radius, state.done | done, state.iteration + 1)
+        return _State(theta, at, radius, state.done | done, proposal.decrement, state.iteration + 1)
 
-    first = _State(start, evaluate(start), jnp.asarray(START_RADIUS), jnp.asarray(False), jnp.asarray(0))
+    radius, far = jnp.asarray(START_RADIUS), jnp.asarray(jnp.inf)
+    first = _State(start, evaluate(start), radius, jnp.asarray(False), far, jnp.asarray(0))
     last = jax.lax.while_loop(lambda s: ~s.done & (s.iteration < max_iterations), step, first)
     return last.theta, last.at, last.done
 
 
 def _minimise_all(
-    start: jax.Array,
+    starts: jax.Array,
     stats: GaussianStats,
     responses: ResponseStats,
     n: jax.Array,
@@ -93,10 +104,10 @@ def _minimise_all(
     reml: bool,
     max_iterations: int,
 ) -> tuple[jax.Array, Derivatives, jax.Array]:
-    def one(response: ResponseStats) -> tuple[jax.Array, Derivatives, jax.Array]:
+    def one(start: jax.Array, response: ResponseStats) -> tuple[jax.Array, Derivatives, jax.Array]:
         return _minimise(start, _with_response(stats, response), n, layout, reml, max_iterations)
 
-    return jax.vmap(one)(responses)
+    return jax.vmap(one)(starts, responses)
 
 
 def _evaluate_all(
@@ -115,7 +126,7 @@ def refit_many(
     start: FloatArray,
     *,
     reml: bool,
-    max_iterations: int = 100,
+    max_iterations: int = 200,
 ) -> RefitSolutions:
     """Fit every column of every (n, R) array in ``responses``, with the design and covariance structure of
     ``objective``.
@@ -146,20 +157,37 @@ def _refit_batch(
     objective: GaussianObjective, y: FloatArray, start: FloatArray, reml: bool, max_iterations: int, first: int
 ) -> RefitSolutions:
     count = y.shape[1]
-    padded = 1 << max(count - 1, 0).bit_length()
+    padded = _power_of_two(count)
     new = response_stats(objective.reduced, np.concatenate([y, np.repeat(y[:, :1], padded - count, axis=1)], axis=1))
-    args = (objective.device_stats, runtime.put(new.stats), float(objective.n))
     options: dict[str, Any] = {"layout": objective.reduced.layout, "reml": reml}
-    theta, at, done = _MINIMISE(start, *args, max_iterations=max_iterations, **options)
-    phi = np.array(theta)
-    value, gram = np.asarray(at.value), np.asarray(at.gram)
+    starts = np.repeat(start[None], padded, axis=0)
+    phi, value, gram, done = _search(objective, starts, new.stats, min(FEW, max_iterations), options)
+    slow = np.flatnonzero(~done[:count])
+    if slow.size and max_iterations > FEW:
+        lanes = np.resize(slow, max(LANES, _power_of_two(slow.size)))
+        rest = jax.tree.map(lambda a: a[lanes], new.stats)
+        again = _search(objective, phi[lanes], rest, max_iterations, options)
+        for old, found in zip((phi, value, gram, done), again, strict=True):
+            old[slow] = found[: slow.size]
+    args = (objective.device_stats, runtime.put(new.stats), float(objective.n))
     phi, value, gram = _settle(objective, phi, value, gram, args, options)
     kept = slice(0, count)
-    out = _solutions(
-        objective, phi[kept], value[kept], gram[kept], np.asarray(done)[kept], new.beta[kept], new.scale[kept], reml
-    )
+    out = _solutions(objective, phi[kept], value[kept], gram[kept], done[kept], new.beta[kept], new.scale[kept], reml)
     check_responses(new.exact[kept], np.square(out.sigma / new.scale[kept]), first)
     return out
+
+
+def _search(
+    objective: GaussianObjective, starts: FloatArray, responses: ResponseStats, iterations: int, options: dict[str, Any]
+) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Points (R, k), values (R,), reduced cross-products (R, p + 1, p + 1), and which searches have ended."""
+    data = (objective.device_stats, runtime.put(responses), float(objective.n))
+    theta, at, done = _MINIMISE(starts, *data, max_iterations=iterations, **options)
+    return np.array(theta), np.array(at.value), np.array(at.gram), np.array(done)
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << max(count - 1, 0).bit_length()
 
 
 def _settle(

@@ -100,7 +100,8 @@ def _as_float(response: Any) -> FloatArray:
         raise DataError(message)
     try:
         raw = np.asarray(response)
-        if raw.dtype.kind not in "biufO" or any(isinstance(v, str | bytes) for v in raw.flat if raw.dtype.kind == "O"):
+        text = raw.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in raw.flat)
+        if text or raw.dtype.kind not in "biufO":
             raise DataError(f"{message}; it holds {raw.dtype}")
         return np.asarray(response, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
