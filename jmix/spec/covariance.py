@@ -9,7 +9,7 @@ first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +104,11 @@ class CovarianceSpec:
         return out
 
 
+@cache
 def lower_column_major(q: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of a lower triangle, column by column."""
+    """Rows and columns of a lower triangle, column by column; read-only, since they are shared."""
     cols, rows = np.triu_indices(q)
+    rows.flags.writeable = cols.flags.writeable = False
     return rows, cols
 
 
