@@ -80,7 +80,7 @@ def fit_lmm(
     )
     solution = solution_at(objective, optimum if optimum.interrupted else settle(full, optimum, spec), reml)
     if not solution.status.converged:
-        warnings.warn(solution.status.messages[-1], ConvergenceWarning, stacklevel=2)
+        warnings.warn(solution.status.messages[-1], ConvergenceWarning, stacklevel=4)
     return solution
 
 

@@ -215,7 +215,7 @@ def compare(name: str, expected: Any) -> None:
 
 def compare_random_effects(found: Any, expected: Any) -> None:
     names = ["grpvar", "term", "grp", "condval", "condsd"]
-    table = pd.DataFrame({k: expected[k] for k in names}).set_index(names[:3])
+    table = pd.DataFrame({k: expected[k] for k in names}).set_index(names[:3]).sort_index()
     modes, sds = found.ranef(), found.ranef_sd()
     for group, frame in modes.items():
         for term in frame.columns:
