@@ -37,14 +37,23 @@ PATIENCE = 5.0
 
 
 class Point(NamedTuple):
-    """An objective evaluated: value, gradient (k,), exact Hessian (k, k) or None, and whatever else the evaluation
-    yields.
+    """An objective evaluated.
+
+    Attributes:
+        value: scalar. gradient: (k,). hessian: (k, k) exact, or None. extra: whatever else the evaluation yields.
+        cancelled: rounding error of the value beyond that of its last digits, from differences of large numbers.
     """
 
     value: float
     gradient: FloatArray
     hessian: FloatArray | None
     extra: Any = None
+    cancelled: float = 0.0
+
+    @property
+    def noise(self) -> float:
+        """Rounding error to expect in the value."""
+        return float(noise_level(self.value)) + self.cancelled
 
 
 Evaluate = Callable[[FloatArray], Point]
@@ -107,7 +116,7 @@ class _Search:
         """Try a step; False when the trust region has collapsed."""
         candidate = move(self.theta, proposal.step)
         new = self.evaluate(candidate)
-        accepted, radius = judge(np, self.at.value, new.value, proposal, self.radius, noise_level(self.at.value))
+        accepted, radius = judge(np, self.at.value, new.value, proposal, self.radius, self.at.noise)
         self.radius = float(radius)
         if not accepted:
             return self.radius > 1e-12 * (1.0 + float(np.linalg.norm(self.theta)))
@@ -122,7 +131,7 @@ class _Search:
 
     def settled(self, decrement: float, last: float, tolerance: float) -> bool:
         """Whether the decrement is below tolerance, or below rounding error and no longer falling."""
-        lost_in_noise = decrement <= noise_level(self.at.value)
+        lost_in_noise = decrement <= self.at.noise
         return decrement <= tolerance or (lost_in_noise and (self.first is not None or decrement > 0.25 * last))
 
 
@@ -190,7 +199,7 @@ def _begin(full: Evaluate, first: Evaluate | None, theta: FloatArray, guess: Flo
 
 def _finish(search: _Search, tolerance: float) -> Optimum:
     decrement = float(propose(np, search.at.gradient, search.hessian, 1.0).decrement)
-    limit = 100 * max(tolerance, noise_level(search.at.value))
+    limit = 100 * max(tolerance, search.at.noise)
     return Optimum(
         theta=search.theta,
         value=search.at.value,

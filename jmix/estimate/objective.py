@@ -66,11 +66,19 @@ class GaussianObjective:
 
     def full(self, phi: FloatArray, reml: bool) -> Point:
         """Criterion, gradient, Hessian and reduced cross-product at phi."""
-        return _to_numpy(self._call(_FULL, phi, reml))
+        return self._point(self._call(_FULL, phi, reml))
 
     def first(self, phi: FloatArray, reml: bool) -> Point:
         """Criterion, gradient and reduced cross-product at phi."""
-        return _to_numpy(self._call(_FIRST, phi, reml))
+        return self._point(self._call(_FIRST, phi, reml))
+
+    def _point(self, at: derivatives.Derivatives) -> Point:
+        """NumPy numbers, with what the residual sum of squares lost as a difference of cross-products."""
+        hessian, gram = None if at.hessian is None else np.asarray(at.hessian), np.asarray(at.gram)
+        p = self.p
+        rss = float(gram[p, p] - gram[:p, p] @ np.linalg.solve(gram[:p, :p], gram[:p, p]))
+        lost = self.n * np.finfo(np.float64).eps * self.n / rss if rss > 0 else np.inf
+        return Point(float(at.value), np.asarray(at.gradient), hessian, gram, float(lost))
 
     def value(self, phi: FloatArray, reml: bool) -> float:
         """Profiled deviance or REML criterion, complete with its constants, at phi."""
@@ -166,11 +174,6 @@ class GaussianObjective:
             return np.append(-np.linalg.solve(gram[:p, :p], gram[:p, p]), 1.0)
         value = parameter_array("beta", beta, p)
         return np.append(-np.linalg.solve(fixed.inverse, value - fixed.beta_ols) / fixed.y_scale, 1.0)
-
-
-def _to_numpy(at: derivatives.Derivatives) -> Point:
-    hessian = None if at.hessian is None else np.asarray(at.hessian)
-    return Point(float(at.value), np.asarray(at.gradient), hessian, np.asarray(at.gram))
 
 
 def build_objective(design: Design, terms: Sequence[RandomTerm], spec: CovarianceSpec) -> GaussianObjective:

@@ -19,7 +19,9 @@ fit_one <- function(model) {
   own <- attempt(NULL)
   theta <- unlist(model$theta)
   starts <- list(theta, if (!is.null(own)) getME(own, "theta"), if (!is.null(own)) pmax(own@lower, 0.5 * theta + 0.1))
-  best <- if (is.null(own)) run(theta) else own
+  best <- own
+  for (factor in c(1, 1.01, 0.99, 1.1, 0.9)) if (is.null(best)) best <- attempt(factor * theta)
+  if (is.null(best)) stop("lme4 fits no start of ", model$formula)
   for (start in starts) {
     other <- if (is.null(start)) NULL else attempt(start)
     if (!is.null(other) && deviance(other, REML = model$reml) < deviance(best, REML = model$reml)) best <- other
