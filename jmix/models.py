@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from jmix.design import Design, RandomTerm
 from jmix.errors import ModelError
@@ -105,7 +104,3 @@ class Model:
         if np.any(np.abs(numbers) > LARGEST):
             raise ModelError(f"theta holds numbers beyond {LARGEST:g}; they are relative to the residual's, near 1")
         return numbers
-
-    def parameter_names(self) -> pd.Index:
-        """Names of beta, theta and sigma in one index."""
-        return pd.Index([*self.design.x_names, *self.spec.theta_names(), "sigma"])

@@ -3,7 +3,7 @@
 Both moments are derivatives of what ``reduce`` computes already: with ``N = Lambda (I + Lambda'Z'Z Lambda)^{-1}
 Lambda'``, the modes are
 ``N w = -1/2 d(-w'N w)/dw`` for ``w = Z'(y - X beta)``, and the blocks of the covariance (over sigma^2) are ``d log|M|
-/ dA = N`` (Bates et al. 2015, eq. 58).
+/ dA = N`` (Bates et al. 2015).
 """
 
 from __future__ import annotations

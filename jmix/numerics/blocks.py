@@ -5,7 +5,7 @@ For a block ``A_j`` (q, q) of ``Z'V0^{-1}Z`` and the shared factor ``lam`` (q, q
 
     logdet_j = log |I + lam' A_j lam|         and        N_j = lam (I + lam' A_j lam)^{-1} lam'
 
-(Bates, Maechler, Bolker & Walker 2015, J. Stat. Softw. 67(1), eq. 13 and 18). Both have cheap exact derivatives in
+(Bates, Maechler, Bolker & Walker 2015, J. Stat. Softw. 67(1), section 3). Both have cheap exact derivatives in
 terms of N_j itself:
 
     d logdet = tr(B dOmega) + tr(N dA),     dN = K dOmega K' - N dA N,     K = I - N A,     B = A K.
