@@ -17,7 +17,7 @@ LAYERS = (
     {"likelihood"},
     {"estimate"},
     {"results"},
-    {"", "api", "models", "cli", "cli_data", "cli_fit", "cli_info", "cli_tables", "__main__"},
+    {"", "api", "models", "cli", "cli_data", "cli_fit", "cli_sample", "cli_info", "cli_tables", "__main__"},
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

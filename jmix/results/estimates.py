@@ -99,7 +99,7 @@ class Estimates:
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances as lme4's ``as.data.frame(VarCorr(fit))``: ``grp var1 var2 vcov sdcor``."""
         rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for label, term, cov in zip(self.term_labels(), self.spec.terms, self.cov_terms(), strict=True):
+        for label, term, cov in zip(self.spec.labels, self.spec.terms, self.cov_terms(), strict=True):
             sd = np.sqrt(np.diag(cov))
             rows += [(label, n, None, float(v), float(s)) for n, v, s in zip(term.names, np.diag(cov), sd, strict=True)]
             for j in range(term.q):
@@ -109,16 +109,6 @@ class Estimates:
                     rows.append((label, term.names[j], term.names[i], float(cov[i, j]), cor))
         rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-
-    def term_labels(self) -> list[str]:
-        """Unique label of each random term as in lme4: ``Subject``, ``Subject.1``, ..."""
-        seen: dict[str, int] = {}
-        out = []
-        for term in self.spec.terms:
-            count = seen.get(term.group, 0)
-            out.append(term.group if count == 0 else f"{term.group}.{count}")
-            seen[term.group] = count + 1
-        return out
 
     # --- likelihood -------------------------------------------------------------------------------------------------
     @property

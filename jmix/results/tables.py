@@ -47,7 +47,7 @@ def random_table(fit: Fit) -> Table:
     groups: list[str] = []
     names: list[str] = []
     variances: list[float] = []
-    for label, term, cov in zip(fit.term_labels(), fit.spec.terms, fit.cov_terms(), strict=True):
+    for label, term, cov in zip(fit.spec.labels, fit.spec.terms, fit.cov_terms(), strict=True):
         groups += [one_line(label), *[""] * (term.q - 1)]
         names += [one_line(name) for name in term.names]
         variances += [float(v) for v in np.diag(cov)]

@@ -61,6 +61,17 @@ class CovarianceSpec:
         """Position of each term's first entry in ``theta``."""
         return tuple(np.cumsum([0, *(t.n_theta for t in self.terms)]).tolist()[:-1])
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Unique label of each term as in lme4: ``Subject``, ``Subject.1``, ..."""
+        seen: dict[str, int] = {}
+        out = []
+        for term in self.terms:
+            count = seen.get(term.group, 0)
+            out.append(term.group if count == 0 else f"{term.group}.{count}")
+            seen[term.group] = count + 1
+        return tuple(out)
+
     def members(self, group: str) -> list[int]:
         """Indices of the terms that share a grouping factor."""
         return [i for i, t in enumerate(self.terms) if t.group == group]
