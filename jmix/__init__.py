@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
     from jmix.results.io import load_fit
+    from jmix.spec.prior import prior
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ _HOME = {
     "load_data": "jmix.datasets",
     "list_data": "jmix.datasets",
     "load_fit": "jmix.results.io",
+    "prior": "jmix.spec.prior",
     "JmixError": "jmix.errors",
     "FormulaError": "jmix.errors",
     "DataError": "jmix.errors",
@@ -43,6 +45,7 @@ __all__ = [
     "load_data",
     "load_fit",
     "model",
+    "prior",
 ]
 
 

@@ -13,7 +13,7 @@ from jmix.errors import ModelError
 from jmix.estimate.checks import check_design
 from jmix.estimate.control import Control, as_control
 from jmix.estimate.ols import fit_lm
-from jmix.models import Model
+from jmix.models import Family, Model
 from jmix.results.fit import Fit
 from jmix.results.lmlist import LmList, fit_lmlist
 from jmix.spec.covariance import CovarianceSpec
@@ -29,8 +29,10 @@ def model(
     offset: Column = None,
     contrasts: Mapping[str, Any] | None = None,
     control: Control | Mapping[str, Any] | None = None,
+    priors: Mapping[str, Any] | None = None,
+    family: Family = "gaussian",
 ) -> Model:
-    """The specification of a linear mixed model bound to data.
+    """The specification of a linear mixed model bound to data: ``fit`` it or ``sample`` it.
 
     Args:
         formula: as in lme4, e.g. ``"Reaction ~ Days + (Days | Subject)"``.
@@ -40,12 +42,20 @@ def model(
         offset: (n,) known part of the linear predictor, or the name of its column.
         contrasts: column name to "treatment", "sum", "helmert", ... as in R's ``contrasts=``.
         control: a ``Control`` or a dict of its attributes.
+        priors: parameter or class of parameters to prior, e.g. ``{"b": "normal(0, 10)", "sd": "half_normal(50)"}``: a
+            NumPyro distribution, a text or the result of ``jmix.prior``. ``model.priors`` shows all, defaults marked.
+        family: of the response: "gaussian", or "student" for outliers (sampled only).
 
     Raises:
-        FormulaError, DataError, ModelError: naming the column, level or term, and the remedy.
+        FormulaError, DataError, ModelError: naming the column, level, term or prior, and the remedy.
     """
+    if family not in ("gaussian", "student"):
+        raise ModelError(f"family={family!r}: choose 'gaussian' or 'student'")
     design = build_design(formula, data, weights=weights, offset=offset, contrasts=contrasts)
-    return Model(design, as_control(control))
+    bound = Model(design, as_control(control), priors, family)
+    if priors is not None:
+        _ = bound.priors
+    return bound
 
 
 def lmm(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,13 @@ from jmix.estimate.scales import LARGEST
 from jmix.results.fit import Fit
 from jmix.spec.covariance import CovarianceSpec, Term
 
+if TYPE_CHECKING:
+    from jmix.results.posterior import Posterior
+    from jmix.spec.priors import PriorSet
+
 FloatArray = npt.NDArray[np.float64]
-Method = Literal["reml", "ml"]
+Method = Literal["reml", "ml", "map"]
+Family = Literal["gaussian", "student"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +36,14 @@ class Model:
     """A formula evaluated on data.
 
     Attributes:
-        design: the arrays. control: options of the optimiser.
+        design: the arrays. control: options of the optimiser. given_priors: as the user gave them.
+        family: of the response, "gaussian" or "student".
     """
 
     design: Design
     control: Control = field(default_factory=Control)
+    given_priors: Mapping[str, Any] | None = None
+    family: Family = "gaussian"
 
     @property
     def terms(self) -> tuple[RandomTerm, ...]:
@@ -53,6 +61,66 @@ class Model:
         if not self.terms:
             raise ModelError(f"'{self.design.formula}' has no random-effects term such as (1 | group)")
         return build_objective(self.design, self.terms, self.spec)
+
+    @cached_property
+    def priors(self) -> PriorSet:
+        """The prior of every parameter; ``print`` it, or take ``priors.table()``.
+
+        Raises:
+            ModelError: a prior that is misspelt, does not fit its parameter, or contradicts another.
+        """
+        from jmix.spec.priors import resolve_priors
+
+        return resolve_priors(
+            self.given_priors,
+            x_names=self.design.x_names,
+            x_means=self.design.X.mean(axis=0),
+            spec=self.spec,
+            response=self.design.y,
+            student=self.family == "student",
+        )
+
+    def sample(
+        self,
+        draws: int = 1000,
+        tune: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        *,
+        chain_method: str = "auto",
+        target_accept: float = 0.8,
+        max_tree_depth: int = 10,
+        thin: int = 1,
+        init: str | Mapping[str, Any] = "mode",
+        progress: bool | None = None,
+    ) -> Posterior:
+        """Sample the posterior by NUTS, the random effects integrated out; they follow from the draws exactly.
+
+        Interrupting it (Ctrl-C) keeps the draws made so far.
+
+        Args:
+            draws: kept draws a chain. tune: warm-up iterations a chain. seed: the same seed, the same draws.
+            chain_method: "vectorized" on one device; "parallel", split over all devices; "sequential"; or "auto": the
+                second where there are several devices, else the first.
+            target_accept: mean acceptance probability to which the step size is tuned; raise it after divergences.
+            max_tree_depth: 2 to this power, less one, leapfrog steps a draw at most. thin: iterations a kept draw.
+            init: "mode", around the posterior mode; "random"; or a dict of parameter values, e.g. ``{"sigma": 25}``.
+            progress: show a progress bar; by default where standard error is a terminal or a notebook.
+
+        Raises:
+            ModelError: an option out of range, or a model that the data cannot identify.
+        """
+        from jmix.estimate.sampling import Options, sample_posterior
+        from jmix.results.posterior import Posterior
+
+        options = Options(
+            draws, tune, chains, seed, chain_method, target_accept, max_tree_depth, thin, init, progress
+        )  # fmt: skip
+        options.check()
+        priors = self.priors
+        check_design(self.design, self.terms)
+        kept = sample_posterior(self.objective, priors, options, self.design.x_names)
+        return Posterior(self.design, self.spec, self.terms, self.objective, priors, kept, self.family)
 
     def fit(self, method: Method = "reml", *, start: npt.ArrayLike | None = None) -> Fit:
         """Estimate by REML or maximum likelihood; a formula without random terms is fitted by least squares.

@@ -23,15 +23,15 @@ VALUE_COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error"]
 BOUNDS = ["conf_low", "conf_high"]
 
 
-def check_level(level: Any) -> float:
-    """The confidence level as a float.
+def check_level(level: Any, name: str = "level") -> float:
+    """The level of an interval as a float; ``name`` is the argument it was given as.
 
     Raises:
         ModelError: unless it is a number strictly between 0 and 1.
     """
     number = isinstance(level, int | float | np.integer | np.floating) and not isinstance(level, bool)
     if not number or not 0.0 < float(level) < 1.0:
-        raise ModelError(f"level={level!r}: choose a number between 0 and 1, such as 0.95")
+        raise ModelError(f"{name}={level!r}: choose a number between 0 and 1, such as 0.95")
     return float(level)
 
 

@@ -15,6 +15,7 @@ from jmix.results.tables import correlation_table, fixed_table, information_tabl
 from jmix.results.text_table import WIDTH, one_line, render_text
 
 if TYPE_CHECKING:
+    from jmix.design import Design
     from jmix.results.fit import Fit
 
 LARGEST_CORRELATION = 20
@@ -39,10 +40,10 @@ class Summary:
 
     def __str__(self) -> str:
         content = self.content
-        head = [content.title, *(_wrap(f"{name}: {value}", 4) for name, value in content.call)]
-        blocks = ["\n".join(head), *map(_section_text, content.sections)]
+        head = [content.title, *(wrap(f"{name}: {value}", 4) for name, value in content.call)]
+        blocks = ["\n".join(head), *map(section_text, content.sections)]
         if content.notes:
-            blocks.append("\n".join(_wrap(note, 2) for note in content.notes))
+            blocks.append("\n".join(wrap(note, 2) for note in content.notes))
         return "\n\n".join(blocks)
 
     def __repr__(self) -> str:
@@ -64,16 +65,18 @@ class Summary:
         return self.to_html()
 
 
-def _wrap(text: str, indent: int) -> str:
+def wrap(text: str, indent: int) -> str:
+    """Lines of the width of the page, all but the first indented."""
     margin = " " * indent
     return textwrap.fill(text, WIDTH, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
-def _section_text(section: Section) -> str:
+def section_text(section: Section) -> str:
+    """A section as plain text."""
     lines = [f"{section.title}:"] if section.title else []
     if section.table is not None:
         lines.append(render_text(section.table, indent=section.indent))
-    return "\n".join([*lines, *(_wrap(line, 2) for line in section.lines)])
+    return "\n".join([*lines, *(wrap(line, 2) for line in section.lines)])
 
 
 def _title(fit: Fit) -> str:
@@ -142,7 +145,13 @@ def _notes(fit: Fit) -> list[str]:
     notes = [one_line(message) for message in fit.status.messages]
     if not fit.terms and is_perfect(fit):
         notes.append("essentially perfect fit: standard errors and tests reflect rounding only")
-    missing, dropped = fit.design.n_missing, fit.design.dropped
+    return notes + design_notes(fit.design)
+
+
+def design_notes(design: Design) -> list[str]:
+    """What was left out of the data: rows with missing values, columns that others determine."""
+    notes = []
+    missing, dropped = design.n_missing, design.dropped
     if missing:
         notes.append(f"{missing} row{'s' if missing > 1 else ''} dropped for missing values")
     if dropped:

@@ -23,7 +23,7 @@ def sd_names(spec: CovarianceSpec) -> list[list[str]]:
 
 
 def cor_names(spec: CovarianceSpec) -> list[list[str]]:
-    """For each term its q (q - 1) / 2 names ``cor_Subject__Intercept__Days``, column by column of the lower triangle."""
+    """For each term its q (q - 1) / 2 names ``cor_Subject__Intercept__Days``, lower triangle by columns."""
     return [
         [
             f"cor_{label}__{plain(term.names[a])}__{plain(term.names[b])}"

@@ -1,0 +1,150 @@
+"""Estimates from draws in the shapes of ``Fit``: fixed effects, variance components, ``tidy`` and ``glance``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from jmix.errors import ModelError
+from jmix.results.frames import EFFECTS, check_level
+from jmix.results.posterior_table import Interval, bounds, spread
+from jmix.spec.covariance import lower_column_major
+from jmix.spec.names import cor_names, sd_names
+
+if TYPE_CHECKING:
+    from jmix.results.posterior import Posterior
+
+FloatArray = npt.NDArray[np.float64]
+
+TEXT = ("effect", "group", "level", "term")
+
+
+def fixed_draws(post: Posterior) -> FloatArray:
+    """(p, C D) draws of the fixed effects."""
+    beta = post.draws.beta
+    return beta.reshape(-1, beta.shape[-1]).T
+
+
+def vcov(post: Posterior) -> pd.DataFrame:
+    """(p, p) posterior covariance matrix of the fixed effects."""
+    names, draws = post.design.x_names, fixed_draws(post)
+    centred = draws - draws.mean(axis=1, keepdims=True)
+    divisor = draws.shape[1] - 1
+    values = centred @ centred.T / divisor if divisor else np.full((len(names), len(names)), np.nan)
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def confint(post: Posterior, level: float = 0.95, method: Interval = "eti") -> pd.DataFrame:
+    """Credible intervals of the fixed effects: (p, 2), columns ``lower`` and ``upper``."""
+    lower, upper = bounds(fixed_draws(post), check_level(level), method)
+    return pd.DataFrame({"lower": lower, "upper": upper}, index=post.design.x_names)
+
+
+def theta(post: Posterior) -> pd.Series:
+    """(k,) posterior means of the relative covariance parameters, in lme4's order and names."""
+    sigma = post.draws.sigma
+    parts = [c[..., *lower_column_major(c.shape[-1])].mean(axis=(0, 1)) for c in _relative(post.draws.chol, sigma)]
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    return pd.Series(values, index=post.spec.theta_names(), name="theta")
+
+
+def _relative(chol: tuple[FloatArray, ...], sigma: FloatArray) -> Iterator[FloatArray]:
+    for factor in chol:
+        yield factor / sigma[..., None, None]
+
+
+# --- variance components --------------------------------------------------------------------------------------------
+def varcorr(post: Posterior, level: float = 0.95) -> pd.DataFrame:
+    """Posterior of the standard deviations and correlations; the columns are described in ``Posterior.varcorr``.
+
+    Raises:
+        ModelError: for a level outside (0, 1).
+    """
+    rows = [(*key, float(v.mean()), d) for key, v, d in _components(post)]
+    draws = np.stack([d for *_, d in rows]).reshape(len(rows), -1)
+    frame = pd.DataFrame([row[:4] for row in rows], columns=["grp", "var1", "var2", "vcov"])
+    lower, upper = bounds(draws, check_level(level))
+    return frame.assign(sdcor=draws.mean(axis=1), est_error=spread(draws), lower=lower, upper=upper)
+
+
+Component = tuple[tuple[str, str | None, str | None], FloatArray, FloatArray]
+
+
+def _components(post: Posterior) -> Iterator[Component]:
+    """Group, variable and variable; draws of the variance or covariance; of the sd or correlation: in lme4's order."""
+    draws, spec = post.draws, post.spec
+    for label, term, sd, cor in zip(spec.labels, spec.terms, draws.sd, draws.cor, strict=True):
+        for a, name in enumerate(term.names):
+            yield (label, name, None), sd[..., a] ** 2, sd[..., a]
+        for a in range(term.q):
+            for b in range(a + 1, term.q):
+                value = cor[..., b, a]
+                yield (label, term.names[a], term.names[b]), value * sd[..., a] * sd[..., b], value
+    yield ("Residual", None, None), draws.sigma**2, draws.sigma
+
+
+# --- broom.mixed ----------------------------------------------------------------------------------------------------
+def tidy(post: Posterior, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
+    """One row a parameter; the columns are described in ``Posterior.tidy``.
+
+    Raises:
+        ModelError: for other effects, or a level outside (0, 1).
+    """
+    if not isinstance(effects, str) or effects not in EFFECTS:
+        raise ModelError(f"effects={effects!r}: choose {', '.join(map(repr, EFFECTS))}")
+    level = check_level(level)
+    if effects == "ran_vals":
+        rows, draws, diagnostics = _random_values(post)
+    else:
+        named = [row for row in _named(post) if row[0] in EFFECTS[effects]]
+        keys = [row[3] for row in named]
+        rows = [dict(zip(("effect", "group", "term"), row[:3], strict=True)) for row in named]
+        draws = np.stack([post.parameters[k].reshape(-1) for k in keys]) if keys else np.zeros((0, post.n_draws))
+        table = post.diagnostics.loc[keys]
+        diagnostics = {"rhat": table["rhat"].to_numpy(), "ess": table["ess_bulk"].to_numpy()}
+    columns: dict[str, Any] = {"estimate": draws.mean(axis=1), "std_error": spread(draws)}
+    if conf_int:
+        columns["conf_low"], columns["conf_high"] = bounds(draws, level)
+    text = ("effect", "group", "level", "term") if effects == "ran_vals" else ("effect", "group", "term")
+    head = {name: pd.Series([row[name] for row in rows], dtype="str") for name in text}
+    return pd.DataFrame({**head, **columns, **diagnostics})
+
+
+def _named(post: Posterior) -> Iterator[tuple[str, str | None, str, str]]:
+    """Effect, group and term as broom.mixed names them, and the name in ``post.parameters``."""
+    for name in post.design.x_names:
+        yield "fixed", None, name, name
+    spec = post.spec
+    for label, term, sds, cors in zip(spec.labels, spec.terms, sd_names(spec), cor_names(spec), strict=True):
+        for name, key in zip(term.names, sds, strict=True):
+            yield "ran_pars", label, f"sd__{name}", key
+        pairs = [(a, b) for i, a in enumerate(term.names) for b in term.names[i + 1 :]]
+        for (a, b), key in zip(pairs, cors, strict=True):
+            yield "ran_pars", label, f"cor__{a}.{b}", key
+    yield "ran_pars", "Residual", "sd__Observation", "sigma"
+    if post.draws.nu is not None:
+        yield "ran_pars", "Residual", "nu__Observation", "nu"
+
+
+def glance(post: Posterior) -> pd.DataFrame:
+    """One row for the model; the columns are described in ``Posterior.glance``."""
+    status, seconds = post.status, post.settings.seconds
+    row = {
+        "nobs": post.nobs,
+        "sigma": post.sigma,
+        "chains": post.chains,
+        "draws": post.n_draws,
+        "max_rhat": status.max_rhat,
+        "min_ess_bulk": status.min_ess_bulk,
+        "min_ess_tail": status.min_ess_tail,
+        "divergences": status.divergences,
+        "saturated": status.saturated,
+        "converged": status.converged,
+        "sampling_seconds": float(sum(seconds.get(stage, 0.0) for stage in ("tune", "sample"))),
+        "seconds": float(sum(seconds.values())),
+    }
+    return pd.DataFrame([row])
