@@ -93,8 +93,11 @@ class Model:
         thin: int = 1,
         init: str | Mapping[str, Any] = "mode",
         progress: bool | None = None,
+        marginal: bool | None = None,
     ) -> Posterior:
         """Sample the posterior by NUTS, the random effects integrated out; they follow from the draws exactly.
+
+        With ``family="student"`` there is no closed form: the random effects are sampled with the parameters.
 
         Interrupting it (Ctrl-C) keeps the draws made so far.
 
@@ -106,34 +109,47 @@ class Model:
             max_tree_depth: 2 to this power, less one, leapfrog steps a draw at most. thin: iterations a kept draw.
             init: "mode", around the posterior mode; "random"; or a dict of parameter values, e.g. ``{"sigma": 25}``.
             progress: show a progress bar; by default where standard error is a terminal or a notebook.
+            marginal: False samples the random effects with the parameters, the same posterior at a higher cost.
 
         Raises:
             ModelError: an option out of range, or a model that the data cannot identify.
         """
-        from jmix.estimate.sampling import Options, sample_posterior
+        from jmix.estimate.options import Options
+        from jmix.estimate.sampling import sample_full, sample_marginal
         from jmix.results.posterior import Posterior
 
-        options = Options(
-            draws, tune, chains, seed, chain_method, target_accept, max_tree_depth, thin, init, progress
-        )  # fmt: skip
+        gaussian = self.family == "gaussian"
+        if marginal and not gaussian:
+            raise ModelError(f"marginal=True: the random effects of family={self.family!r} cannot be integrated out")
+        options = Options(draws, tune, chains, seed, chain_method, target_accept, max_tree_depth, thin, init, progress)
         options.check()
         priors = self.priors
         check_design(self.design, self.terms)
-        kept = sample_posterior(self.objective, priors, options, self.design.x_names)
+        if gaussian and marginal is not False:
+            kept = sample_marginal(self.objective, priors, options, self.design.x_names)
+        else:
+            kept = sample_full(self.design, self.terms, self.objective, priors, options)
         return Posterior(self.design, self.spec, self.terms, self.objective, priors, kept, self.family)
 
     def fit(self, method: Method = "reml", *, start: npt.ArrayLike | None = None) -> Fit:
-        """Estimate by REML or maximum likelihood; a formula without random terms is fitted by least squares.
+        """Estimate by REML, maximum likelihood or, with the model's priors, maximum a posteriori.
+
+        A formula without random terms is fitted by least squares. MAP maximises the density of the coefficients,
+        standard deviations, correlations and sigma, and its standard errors are those of the Laplace approximation.
 
         Args:
-            start: (k,) values of theta to start from.
+            start: (k,) values of theta to start from, for "reml" and "ml".
 
         Raises:
             ModelError: for an unknown method, a start of the wrong length, or a model that the data cannot identify.
         """
-        if method not in ("reml", "ml"):
-            raise ModelError(f"method={method!r}: choose 'reml' or 'ml'")
+        if method not in ("reml", "ml", "map"):
+            raise ModelError(f"method={method!r}: choose 'reml', 'ml' or 'map'")
+        if self.family != "gaussian":
+            raise ModelError(f"family={self.family!r} is sampled, not fitted: use model.sample()")
         check_design(self.design, self.terms)
+        if method == "map":
+            return self._fit_map(start)
         if not self.terms:
             solution = fit_ols(self.design, reml=method == "reml")
             return Fit(self.design, self.spec, self.terms, method.upper(), solution, None)
@@ -146,6 +162,15 @@ class Model:
             max_iterations=self.control.max_iterations,
         )
         return Fit(self.design, self.spec, self.terms, method.upper(), solution, self.objective)
+
+    def _fit_map(self, start: npt.ArrayLike | None) -> Fit:
+        from jmix.estimate.maximum_posterior import fit_map
+
+        if start is not None:
+            raise ModelError("start is for method='reml' and 'ml'; MAP starts from moment estimates")
+        if not self.terms:
+            raise ModelError(f"'{self.design.formula}' has no random-effects term such as (1 | group) for method='map'")
+        return Fit(self.design, self.spec, self.terms, "MAP", fit_map(self.objective, self.priors), self.objective)
 
     def log_marginal(self, params: Mapping[str, Any], *, reml: bool = False) -> float:
         """Marginal log likelihood of the data.

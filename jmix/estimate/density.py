@@ -136,10 +136,10 @@ def make_plan(objective: GaussianObjective, priors: PriorSet) -> Plan:
     return Plan(
         p=objective.p,
         layout=objective.reduced.layout,
-        groups=tuple((index, _plan(own)) for index, own in _shared(priors.coefficients)),
-        centred=None if priors.centred is None else _plan(priors.centred),
+        groups=tuple((index, scalar_plan(own)) for index, own in _shared(priors.coefficients)),
+        centred=None if priors.centred is None else scalar_plan(priors.centred),
         terms=tuple(_term_plan(own) for own in priors.terms),
-        sigma=_plan(priors.sigma),
+        sigma=scalar_plan(priors.sigma),
         direct=any(c.kind != "real" for c in priors.coefficients),
     )
 
@@ -171,6 +171,7 @@ def prior_arrays(priors: PriorSet) -> Any:
         "centred": None if priors.centred is None else _values(priors.centred),
         "terms": [_term_values(own) for own in priors.terms],
         "sigma": _values(priors.sigma),
+        "nu": None if priors.nu is None else _values(priors.nu),
     }
 
 
@@ -182,7 +183,8 @@ def _shared(coefficients: Sequence[ScalarPrior]) -> list[tuple[tuple[int, ...], 
     return [(tuple(index), coefficients[index[0]]) for index in found.values()]
 
 
-def _plan(own: ScalarPrior) -> ScalarPlan:
+def scalar_plan(own: ScalarPrior) -> ScalarPlan:
+    """The static part of one prior."""
     kind = type(own.prior.distribution)
     arguments = _arguments(own.prior.distribution)
     return ScalarPlan(own.kind, own.on, own.prior.flat, kind if arguments else None, arguments)
@@ -211,7 +213,7 @@ def _values(own: ScalarPrior) -> Any:
 
 def _term_plan(own: TermPrior) -> TermPlan:
     matrix = "" if own.matrix is None else "inverse" if own.matrix.inverse else "wishart"
-    return TermPlan(len(own.sds), tuple(_plan(s) for s in own.sds), matrix)
+    return TermPlan(len(own.sds), tuple(scalar_plan(s) for s in own.sds), matrix)
 
 
 def _term_values(own: TermPrior) -> Any:

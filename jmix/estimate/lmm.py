@@ -31,6 +31,7 @@ class LmmSolution:
             criterion in theta. beta: (p,). vcov: (p, p). sigma: residual standard deviation. criterion: deviance (ML)
             or REML criterion.
         contrast: (p + 1,) internal coefficients that turn [X y] into residuals.
+        laplace: after MAP, the covariance of all parameters in the order of ``spec.names.parameter_names``.
     """
 
     theta: FloatArray
@@ -42,6 +43,7 @@ class LmmSolution:
     criterion: float
     contrast: FloatArray
     status: Status
+    laplace: FloatArray | None = None
 
 
 def fit_lmm(

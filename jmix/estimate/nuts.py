@@ -48,11 +48,18 @@ class Kernel:
     dense: bool = True
 
 
+def _coordinates(u: jax.Array, place: Any) -> jax.Array:
+    """Undo the whitening, which covers the leading coordinates."""
+    d = place["mode"].shape[0]
+    head = place["mode"] + place["half"] @ u[:d]
+    return head if d == u.shape[0] else jnp.concatenate([head, u[d:]])
+
+
 def _numpyro_kernel(kernel: Kernel, data: Any, place: Any) -> tuple[Any, Any]:
     from numpyro.infer.hmc import hmc
 
     def potential(u: jax.Array) -> jax.Array:
-        value = kernel.density(place["mode"] + place["half"] @ u, data, kernel.plan)
+        value = kernel.density(_coordinates(u, place), data, kernel.plan)
         return jnp.where(jnp.isfinite(value), -value, jnp.inf)
 
     init, sample = hmc(potential_fn=potential, algo="NUTS")
@@ -104,7 +111,7 @@ def _advance(state: Any, count: jax.Array, thin: jax.Array, data: Any, place: An
     real, whole = jnp.zeros((BUFFER, chains)), jnp.zeros((BUFFER, chains), state.num_steps.dtype)
     kept = (jnp.zeros((BUFFER, chains, dim)), real, jnp.zeros((BUFFER, chains), bool), whole, real, real, whole)
     state, kept = jax.lax.fori_loop(0, count, draw, (state, kept))
-    z = place["mode"] + kept[0] @ place["half"].T
+    z = jax.vmap(jax.vmap(lambda u: _coordinates(u, place)))(kept[0])
     output = jax.vmap(jax.vmap(lambda one: kernel.output(one, data, kernel.plan)))(z)
     return state, (output, z, *kept[1:])
 
@@ -187,7 +194,8 @@ def sample(
     """Tune and draw.
 
     Args:
-        place: ``mode`` (d,) and ``half`` (d, d) of the whitening. u: (C, d) starting points in whitened coordinates.
+        place: ``mode`` (d,) and ``half`` (d, d) of the whitening, of the first d coordinates.
+        u: (C, d) starting points in whitened coordinates.
         keys: (C, 2) of all randomness. draws: kept draws a chain, ``thin`` iterations apart.
 
     Raises:

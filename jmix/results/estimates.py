@@ -27,7 +27,7 @@ class Estimates:
     """Parameter estimates and likelihood of a fitted model.
 
     Attributes:
-        design: the data as arrays, with the encoding of the formula. method: "REML", "ML" or "OLS".
+        design: the data as arrays, with the encoding of the formula. method: "REML", "ML", "MAP" or "OLS".
         solution: estimates in arrays. objective: the likelihood of these data; None for least squares.
     """
 

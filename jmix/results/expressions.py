@@ -29,7 +29,7 @@ _CALL = re.compile(rf"({'|'.join(FUNCTIONS)})\s*\(")
 _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?(?![\w.])")
 _OPERATOR = re.compile(r"\*\*|<=|>=|==|[-+*/^()<>=]")
 _WORD = re.compile(r"[^\s+\-*/^()<>=`]+")
-_INSIDE_WORD = re.compile(r"[\w.:]")
+_INSIDE_WORD = re.compile(r"[\w.:\[]")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def _token(text: str, at: int, names: Mapping[str, str], longest_first: Sequence
             raise ModelError(f"hypothesis {text!r}: a backquote is not closed")
         return Token("name", _known(text[at + 1 : end], text, names)), end + 1
     name = next((n for n in longest_first if text.startswith(n, at) and _ends(text, at + len(n), n)), None)
-    if name is not None:
+    call = _CALL.match(text, at)
+    if name is not None and (call is None or len(name) > len(call.group(1))):
         return Token("name", names[name]), at + len(name)
     for kind, pattern in (("call", _CALL), ("number", _NUMBER), ("operator", _OPERATOR)):
         match = pattern.match(text, at)
@@ -114,7 +115,7 @@ def _known(name: str, text: str, names: Mapping[str, str]) -> str:
         return names[name]
     near = get_close_matches(name, names, 3, 0.5)
     hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    listed = list(names)
+    listed = list(dict.fromkeys(names.values()))
     more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
     raise ModelError(
         f"hypothesis {text!r}: there is no parameter {name!r}. {hint}There are: {', '.join(listed[:20])}{more}"

@@ -14,6 +14,7 @@ import pandas as pd
 from jmix.errors import ModelError
 from jmix.estimate.filtered import FilteredCovariance
 from jmix.results.estimates import Estimates
+from jmix.spec.names import parameter_names
 
 if TYPE_CHECKING:
     from jmix.results.refits import Refits
@@ -174,6 +175,20 @@ class Fit(Estimates):
         from jmix.results.predict import simulate
 
         return simulate(self, n, seed=seed, conditional=conditional)
+
+    def laplace(self) -> pd.DataFrame:
+        """(P, P) covariance of all parameters by the Laplace approximation, after ``fit("map")``.
+
+        Fixed effects, standard deviations, correlations and sigma, named as in a ``Posterior``; NaN for a parameter on
+        its boundary.
+
+        Raises:
+            ModelError: after another method.
+        """
+        if self.solution.laplace is None:
+            raise ModelError(f"laplace() is for fit('map'); this fit is by {self.method}")
+        names = parameter_names(self.design.x_names, self.spec)
+        return pd.DataFrame(self.solution.laplace, index=names, columns=names)
 
     def refit(self, response: Any) -> Fit | Refits:
         """Fit a new response (n,) with the same design; or R of them, (n, R), at once in one vmapped program.

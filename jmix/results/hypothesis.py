@@ -92,8 +92,6 @@ def judge(post: Posterior, hypotheses: Any, alpha: float = 0.05, prior: Any = No
     return Hypotheses(table, draws, alpha, tuple(notes))
 
 
-
-
 def _labelled(hypotheses: Any) -> list[tuple[str, str]]:
     """(label, text) of every hypothesis; a hypothesis without a name is its own label."""
     if isinstance(hypotheses, str):

@@ -170,7 +170,7 @@ class Posterior:
         return tidy(self, effects=effects, conf_int=conf_int, level=level)
 
     def glance(self) -> pd.DataFrame:
-        """One row for the model: its size, the worst diagnostics, and seconds of tuning and sampling, and of everything."""
+        """One row for the model: its size, the worst diagnostics, seconds of tuning and sampling, and all seconds."""
         from jmix.results.posterior_frames import glance
 
         return glance(self)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
+from jmix.results.diagnostics import diagnose
 from jmix.results.frames import EFFECTS, check_level
 from jmix.results.posterior_table import Interval, bounds, spread
 from jmix.spec.covariance import lower_column_major
@@ -26,7 +27,7 @@ TEXT = ("effect", "group", "level", "term")
 def fixed_draws(post: Posterior) -> FloatArray:
     """(p, C D) draws of the fixed effects."""
     beta = post.draws.beta
-    return beta.reshape(-1, beta.shape[-1]).T
+    return beta.reshape(post.n_draws, beta.shape[-1]).T
 
 
 def vcov(post: Posterior) -> pd.DataFrame:
@@ -97,21 +98,44 @@ def tidy(post: Posterior, *, effects: str = "all", conf_int: bool = False, level
     if not isinstance(effects, str) or effects not in EFFECTS:
         raise ModelError(f"effects={effects!r}: choose {', '.join(map(repr, EFFECTS))}")
     level = check_level(level)
-    if effects == "ran_vals":
-        rows, draws, diagnostics = _random_values(post)
-    else:
-        named = [row for row in _named(post) if row[0] in EFFECTS[effects]]
-        keys = [row[3] for row in named]
-        rows = [dict(zip(("effect", "group", "term"), row[:3], strict=True)) for row in named]
-        draws = np.stack([post.parameters[k].reshape(-1) for k in keys]) if keys else np.zeros((0, post.n_draws))
-        table = post.diagnostics.loc[keys]
-        diagnostics = {"rhat": table["rhat"].to_numpy(), "ess": table["ess_bulk"].to_numpy()}
+    rows, values = _random_values(post) if effects == "ran_vals" else _parameters(post, EFFECTS[effects])
+    draws, judged = values.reshape(len(values), post.n_draws), diagnose(values)
     columns: dict[str, Any] = {"estimate": draws.mean(axis=1), "std_error": spread(draws)}
     if conf_int:
         columns["conf_low"], columns["conf_high"] = bounds(draws, level)
-    text = ("effect", "group", "level", "term") if effects == "ran_vals" else ("effect", "group", "term")
-    head = {name: pd.Series([row[name] for row in rows], dtype="str") for name in text}
-    return pd.DataFrame({**head, **columns, **diagnostics})
+    columns |= {"rhat": judged["rhat"], "ess": judged["ess_bulk"]}
+    names = [name for name in TEXT if name != "level" or effects == "ran_vals"]
+    head = {name: pd.Series([row[name] for row in rows], dtype="str") for name in names}
+    return pd.DataFrame(head | columns)
+
+
+Rows = list[dict[str, str | None]]
+
+
+def _parameters(post: Posterior, effects: tuple[str, ...]) -> tuple[Rows, FloatArray]:
+    """Texts and (K, C, D) draws of fixed effects, variance parameters or both."""
+    named = [row for row in _named(post) if row[0] in effects]
+    draws = [post.parameters[row[3]] for row in named]
+    rows: Rows = [{"effect": effect, "group": group, "term": term} for effect, group, term, _ in named]
+    return rows, np.stack(draws) if draws else np.zeros((0, *post.draws.shape))
+
+
+def _random_values(post: Posterior) -> tuple[Rows, FloatArray]:
+    """Texts and (K, C, D) draws of every random effect, level within term."""
+    if post.draws.effects is None:
+        raise ModelError("effects='ran_vals': the random effects were integrated out; post.ranef() draws them")
+    levels = {term.group: term.levels for term in post.terms}
+    rows: Rows = []
+    parts = [np.zeros((0, *post.draws.shape))]
+    for group, values in post.draws.effects.items():
+        names = [name for i in post.spec.members(group) for name in post.spec.terms[i].names]
+        rows += [
+            {"effect": "ran_vals", "group": group, "level": str(level), "term": name}
+            for name in names
+            for level in levels[group]
+        ]
+        parts.append(np.transpose(values, (3, 2, 0, 1)).reshape(-1, *post.draws.shape))
+    return rows, np.concatenate(parts)
 
 
 def _named(post: Posterior) -> Iterator[tuple[str, str | None, str, str]]:

@@ -78,8 +78,8 @@ def _transitions(post: Posterior, divergences: int, saturated: int) -> Iterator[
     if saturated:
         yield (
             f"the trajectories of {saturated} of {n} draws reached max_tree_depth={settings.max_tree_depth}: these "
-            f"draws are valid but slow to mix; sample with max_tree_depth={settings.max_tree_depth + 2}, or rescale the "
-            "predictors to similar sizes"
+            f"draws are valid but slow to mix; sample with max_tree_depth={settings.max_tree_depth + 2}, or rescale "
+            "the predictors to similar sizes"
         )
 
 

@@ -79,6 +79,8 @@ class Refits:
 
 def refit(fit: Fit, response: Any) -> Fit | Refits:
     """One new response (n,) to a ``Fit``; several, (n, R) or a frame, to ``Refits`` in one vmapped program."""
+    if fit.method == "MAP":
+        raise ModelError("refit is for REML and maximum likelihood; fit the new response with its priors instead")
     labels = response.columns if isinstance(response, pd.DataFrame) else None
     y = _as_float(response)
     if y.ndim not in (1, 2) or y.shape[0] != fit.nobs or 0 in y.shape:

@@ -81,7 +81,8 @@ def section_text(section: Section) -> str:
 
 def _title(fit: Fit) -> str:
     if fit.terms:
-        return f"Linear mixed model fit by {'REML' if fit.reml else 'maximum likelihood'}"
+        methods = {"REML": "REML", "ML": "maximum likelihood", "MAP": "maximum a posteriori (MAP)"}
+        return f"Linear mixed model fit by {methods[fit.method]}"
     return f"Linear model fit by {'maximum likelihood' if fit.method == 'ML' else 'least squares'}"
 
 
@@ -99,7 +100,7 @@ def _call(fit: Fit) -> list[tuple[str, str]]:
 def _sections(fit: Fit) -> list[Section]:
     if not fit.terms and fit.method != "ML":
         return _least_squares_sections(fit)
-    if fit.method == "ML":
+    if fit.method in ("ML", "MAP"):
         sections = [Section(table=information_table(fit))]
     else:
         criterion = format_number(round_to(fit.criterion, 1), 15)

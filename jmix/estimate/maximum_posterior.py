@@ -1,0 +1,272 @@
+"""Maximum a posteriori estimates of a linear mixed model, with the Laplace approximation's covariance.
+
+The density maximised is that of the natural parameters: coefficients, standard deviations, correlation matrices, sigma.
+It is the sampler's without the Jacobian of its coordinates, so that flat priors give maximum likelihood.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from jmix import runtime
+from jmix.errors import ConvergenceWarning, ModelError
+from jmix.estimate.density import Plan, coordinates, density_data, log_density, make_plan, parameters
+from jmix.estimate.initial import moments
+from jmix.estimate.lmm import LmmSolution
+from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.status import Status
+from jmix.spec.priors import PriorSet
+
+FloatArray = npt.NDArray[np.float64]
+
+VANISHED = -40.0
+"""Coordinate of a standard deviation that is zero to all digits."""
+
+CONVERGED = 1e-10
+"""Newton decrement, in units of the log density, at which the mode is found."""
+
+MAX_NEWTON = 50
+
+DEGENERATE = 1e-8
+"""Least eigenvalue of a correlation matrix that is not on its boundary."""
+
+
+def _natural(z: jax.Array, data: Any, plan: Plan) -> jax.Array:
+    """Fixed effects, SDs, correlations and sigma, in the order of ``parameter_names``."""
+    at = parameters(z, data, plan)
+    sds = [jnp.sqrt(jnp.sum(jnp.square(c), axis=1)) for c in at.chols]
+    cors = []
+    for chol, sd in zip(at.chols, sds, strict=True):
+        matrix = (chol / sd[:, None]) @ (chol / sd[:, None]).T
+        rows, cols = np.tril_indices(chol.shape[0], -1)
+        order = np.lexsort((rows, cols))
+        cors.append(matrix[rows[order], cols[order]])
+    return jnp.concatenate([at.beta, *sds, *cors, at.sigma[None]])
+
+
+def _first(z: jax.Array, data: Any, plan: Plan) -> Any:
+    return jax.value_and_grad(log_density)(z, data, plan, False)
+
+
+def _curvature(z: jax.Array, data: Any, plan: Plan) -> Any:
+    """Hessian of the log density in z, the natural parameters and their Jacobian, and the parts of the solution."""
+    hessian = jax.jacfwd(jax.grad(log_density))(z, data, plan, False)
+    at = parameters(z, data, plan)
+    return {
+        "hessian": hessian,
+        "jacobian": jax.jacfwd(_natural)(z, data, plan),
+        "beta": at.beta,
+        "contrast": at.contrast,
+        "chols": at.chols,
+        "sigma": at.sigma,
+    }
+
+
+_FIRST = runtime.Program(_first, static=("plan",))
+_CURVATURE = runtime.Program(_curvature, static=("plan",))
+
+
+@dataclass
+class _Search:
+    """The mode over the coordinates that are free; the others stay where they are."""
+
+    data: Any
+    plan: Plan
+    z: FloatArray
+    free: npt.NDArray[np.bool_]
+    evaluations: int = 0
+    hessians: int = 0
+
+    def first(self, z: FloatArray) -> tuple[float, FloatArray]:
+        self.evaluations += 1
+        value, gradient = _FIRST(z, self.data, plan=self.plan)
+        return float(value), np.asarray(gradient)
+
+    def approach(self) -> None:
+        """BFGS into the neighbourhood of the mode."""
+        from scipy.optimize import minimize
+
+        def negative(part: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = self.first(self._whole(part))
+            if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+                return 1e300, np.zeros_like(part)
+            return -value, -gradient[self.free]
+
+        found = minimize(negative, self.z[self.free], jac=True, method="BFGS", options={"maxiter": 300, "gtol": 1e-4})
+        self.z = self._whole(found.x)
+
+    def _whole(self, part: FloatArray) -> FloatArray:
+        z = self.z.copy()
+        z[self.free] = part
+        return z
+
+    def polish(self) -> tuple[dict[str, Any], float]:
+        """Newton steps on the exact Hessian; returns the curvature at the mode and the last decrement."""
+        decrement = np.inf
+        for _ in range(MAX_NEWTON):
+            curvature = _CURVATURE(self.z, self.data, plan=self.plan)
+            self.hessians += 1
+            value, gradient = self.first(self.z)
+            information = -np.asarray(curvature["hessian"])[np.ix_(self.free, self.free)]
+            values, vectors = np.linalg.eigh(0.5 * (information + information.T))
+            positive = np.maximum(np.abs(values), 1e-10 * max(float(np.abs(values).max(initial=0.0)), 1e-10))
+            step = vectors @ ((vectors.T @ gradient[self.free]) / positive)
+            decrement = 0.5 * float(gradient[self.free] @ step)
+            if decrement < CONVERGED or not self._halved(value, step, decrement):
+                break
+        return curvature, decrement
+
+    def _halved(self, value: float, step: FloatArray, decrement: float) -> bool:
+        for k in range(30):
+            trial = self._whole(self.z[self.free] + 0.5**k * step)
+            if self.first(trial)[0] >= value + 1e-4 * 0.5**k * decrement:
+                self.z = trial
+                return True
+        return False
+
+
+def fit_map(objective: GaussianObjective, priors: PriorSet) -> LmmSolution:
+    """The posterior mode.
+
+    Raises:
+        ModelError: a density that is not finite at the starting values.
+    """
+    plan = make_plan(objective, priors)
+    data = runtime.put(density_data(objective, priors))
+    z = coordinates(priors, plan, objective, *moments(objective))
+    search = _Search(data, plan, z, np.ones(z.size, dtype=np.bool_))
+    if not np.isfinite(search.first(z)[0]):
+        raise ModelError(
+            f"the posterior density of {objective.response} is not finite at moment estimates: a prior may exclude the "
+            "data; compare model.priors with the scale of the response"
+        )
+    search.approach()
+    while _drop_vanished(search):
+        search.approach()
+    curvature, decrement = search.polish()
+    return _solution(objective, search, curvature, decrement)
+
+
+def _sd_positions(plan: Plan) -> list[tuple[int, int, int]]:
+    """Term, row and coordinate of every standard deviation."""
+    out, at = [], plan.p
+    for i, own in enumerate(plan.terms):
+        out += [(i, a, at + a) for a in range(own.q)]
+        at += own.size
+    return out
+
+
+def _drop_vanished(search: _Search) -> bool:
+    """Set one standard deviation to zero if the density is no lower there; its correlations mean nothing then."""
+    value = search.first(search.z)[0]
+    at = search.plan.p
+    for own in search.plan.terms:
+        for a in range(own.q):
+            lower = own.sds[a].kind == "above" and own.sds[a].on != "precision"
+            if not (search.free[at + a] and (lower or own.sds[a].kind == "between")):
+                continue
+            trial = search.z.copy()
+            trial[at + a] = VANISHED
+            gone = [at + own.q + i for i in _correlations_of(own.q, a)]
+            trial[gone] = 0.0
+            if search.first(trial)[0] >= value - 1e-7:
+                search.z = trial
+                search.free[[at + a, *gone]] = False
+                return True
+        at += own.size
+    return False
+
+
+def _correlations_of(q: int, row: int) -> list[int]:
+    """Positions, among a term's partial correlations, of those of one column, as rows of a lower triangle."""
+    pairs = [(i, j) for i in range(1, q) for j in range(i)]
+    return [k for k, pair in enumerate(pairs) if row in pair]
+
+
+def _solution(objective: GaussianObjective, search: _Search, at: dict[str, Any], decrement: float) -> LmmSolution:
+    free, p = search.free, objective.p
+    sigma = float(at["sigma"])
+    chols = [np.asarray(c).copy() for c in at["chols"]]
+    for term, row, position in _sd_positions(search.plan):
+        if not free[position]:
+            chols[term][row] = 0.0
+    theta = objective.spec.join(chols) / sigma
+    covariance, positive = _laplace(at, free)
+    status = _status(objective, search, theta, decrement, positive)
+    if not status.converged:
+        warnings.warn(status.messages[-1], ConvergenceWarning, stacklevel=4)
+    k = objective.spec.n_theta
+    return LmmSolution(
+        theta=theta,
+        phi=objective.to_phi @ theta,
+        hessian=np.full((k, k), np.nan),
+        beta=np.asarray(at["beta"]),
+        vcov=covariance[:p, :p],
+        sigma=sigma,
+        criterion=-2.0 * objective.log_marginal(theta, np.asarray(at["beta"]), sigma, False),
+        contrast=np.asarray(at["contrast"]),
+        status=status,
+        laplace=covariance,
+    )
+
+
+def _laplace(at: dict[str, Any], free: npt.NDArray[np.bool_]) -> tuple[FloatArray, float]:
+    """Covariance of the natural parameters, NaN where they are on a boundary, and the least relative eigenvalue."""
+    information = -np.asarray(at["hessian"])[np.ix_(free, free)]
+    values, vectors = np.linalg.eigh(0.5 * (information + information.T))
+    jacobian = np.asarray(at["jacobian"])
+    least = float(values[0] / max(float(values[-1]), 1e-300))
+    inverse = (vectors / np.where(values > 0, values, np.nan)) @ vectors.T
+    covariance = jacobian[:, free] @ inverse @ jacobian[:, free].T
+    fixed = np.all(jacobian[:, free] == 0.0, axis=1)
+    covariance[fixed], covariance[:, fixed] = np.nan, np.nan
+    return covariance, least
+
+
+def _status(objective: GaussianObjective, search: _Search, theta: FloatArray, decrement: float, least: float) -> Status:
+    converged = bool(decrement < 1e-6 and least > 0)
+    messages = _boundaries(objective, theta)
+    singular = bool(messages)
+    if not converged:
+        messages.append(
+            f"not converged: Newton decrement {decrement:.2g} after {search.evaluations} evaluations; the posterior "
+            "may have no mode in its interior: use proper or stronger priors, or sample it"
+        )
+    return Status(
+        converged=converged,
+        singular=singular,
+        max_gradient=float(np.sqrt(2.0 * max(decrement, 0.0))),
+        decrement=decrement,
+        min_eigenvalue=least,
+        n_evaluations=search.evaluations,
+        n_hessians=search.hessians,
+        messages=tuple(messages),
+    )
+
+
+def _boundaries(objective: GaussianObjective, theta: FloatArray) -> list[str]:
+    """One sentence for every standard deviation that is zero and every degenerate correlation matrix."""
+    out = []
+    for term, lam in zip(objective.spec.terms, objective.spec.split(theta), strict=True):
+        label = f"the posterior mode is on the boundary: ({' + '.join(term.names)} | {term.group}):"
+        sd = np.sqrt(np.sum(np.square(lam), axis=1))
+        out += [
+            f"{label} the standard deviation of {name} is zero; sample the posterior, or give it a prior that avoids "
+            "zero such as 'gamma(2, 0.1)'"
+            for name, s in zip(term.names, sd, strict=True)
+            if s == 0
+        ]
+        kept = lam[sd > 0] / sd[sd > 0, None]
+        if len(kept) > 1 and np.linalg.eigvalsh(kept @ kept.T)[0] < DEGENERATE:
+            out.append(
+                f"{label} the correlations are at their limit; sample the posterior, or give them a prior that avoids "
+                "it such as 'lkj(2)'"
+            )
+    return out
