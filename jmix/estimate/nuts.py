@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,14 @@ BUFFER = 100
 
 PATIENCE = 0.5
 """Seconds that one call should take, so that progress shows and Ctrl-C is heard."""
+
+
+class Points(NamedTuple):
+    """Where the chains begin: (C, d) whitened coordinates, (C,) potential energies and their (C, d) gradients."""
+
+    u: Any
+    energy: Any
+    gradient: Any
 
 
 @dataclass(frozen=True)
@@ -55,18 +63,24 @@ def _coordinates(u: jax.Array, place: Any) -> jax.Array:
     return head if d == u.shape[0] else jnp.concatenate([head, u[d:]])
 
 
-def _numpyro_kernel(kernel: Kernel, data: Any, place: Any) -> tuple[Any, Any]:
-    from numpyro.infer.hmc import hmc
-
+def _potential(kernel: Kernel, data: Any, place: Any) -> Callable[[jax.Array], jax.Array]:
     def potential(u: jax.Array) -> jax.Array:
         value = kernel.density(_coordinates(u, place), data, kernel.plan)
         return jnp.where(jnp.isfinite(value), -value, jnp.inf)
 
-    init, sample = hmc(potential_fn=potential, algo="NUTS")
+    return potential
 
-    def start(u: jax.Array, key: jax.Array) -> Any:
+
+def _numpyro_kernel(kernel: Kernel, data: Any, place: Any) -> tuple[Any, Any]:
+    """Functions that make a sampler state from a point with its potential energy, and that advance it."""
+    from numpyro.infer.hmc import hmc
+    from numpyro.infer.util import ParamInfo
+
+    init, sample = hmc(potential_fn=_potential(kernel, data, place), algo="NUTS")
+
+    def start(u: jax.Array, energy: jax.Array, gradient: jax.Array, key: jax.Array) -> Any:
         return init(
-            u,
+            ParamInfo(u, energy, gradient),
             num_warmup=kernel.tune,
             step_size=0.5,
             dense_mass=kernel.dense,
@@ -78,10 +92,15 @@ def _numpyro_kernel(kernel: Kernel, data: Any, place: Any) -> tuple[Any, Any]:
     return start, sample
 
 
-def _start(key_data: jax.Array, u: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
-    """Sampler state of all chains from (C, d) positions and (C, 2) keys."""
+def _evaluate(u: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
+    """(C,) potential energies and their (C, d) gradients."""
+    return jax.vmap(jax.value_and_grad(_potential(kernel, data, place)))(u)
+
+
+def _start(keys: jax.Array, points: Points, data: Any, place: Any, kernel: Kernel) -> Any:
+    """Sampler state of all chains from (C, 2) keys and the points where they begin."""
     start, _ = _numpyro_kernel(kernel, data, place)
-    return jax.vmap(start)(u, key_data)
+    return jax.vmap(start)(points.u, points.energy, points.gradient, keys)
 
 
 def _advance(state: Any, count: jax.Array, thin: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
@@ -93,7 +112,10 @@ def _advance(state: Any, count: jax.Array, thin: jax.Array, data: Any, place: An
     """
     start, sample = _numpyro_kernel(kernel, data, place)
     chains, dim = state.z.shape
-    start(jnp.zeros(dim), jax.random.PRNGKey(0))  # sets the schedule of adaptation; its result is unused
+    nowhere = jnp.zeros(dim)
+    start(
+        nowhere, jnp.zeros(()), nowhere, jax.random.PRNGKey(0)
+    )  # sets the schedule of adaptation; its result is unused
     sample = jax.vmap(sample)
 
     def iterate(_: Any, carry: Any) -> Any:
@@ -135,6 +157,7 @@ def _sharded(function: Callable[..., Any], spread: int) -> Callable[..., Any]:
     return split
 
 
+_EVALUATE = runtime.Program(_evaluate, static=("kernel",))
 _START = runtime.Program(_sharded(_start, 2), static=("kernel",))
 _ADVANCE = runtime.Program(_sharded(_advance, 1), static=("kernel",))
 
@@ -180,11 +203,17 @@ class Shifted(Monitor):
         self.monitor.update(self.before + done, tuning, diverging, steps)
 
 
+def evaluate(kernel: Kernel, data: Any, place: dict[str, FloatArray], u: FloatArray) -> Points:
+    """Points with their potential energies and gradients."""
+    energy, gradient = _EVALUATE(u, data, place, kernel=kernel)
+    return Points(u, np.asarray(energy), np.asarray(gradient))
+
+
 def sample(
     kernel: Kernel,
     data: Any,
     place: dict[str, FloatArray],
-    u: FloatArray,
+    points: Points,
     keys: npt.NDArray[np.uint32],
     *,
     draws: int,
@@ -195,7 +224,7 @@ def sample(
 
     Args:
         place: ``mode`` (d,) and ``half`` (d, d) of the whitening, of the first d coordinates.
-        u: (C, d) starting points in whitened coordinates.
+        points: where the chains begin, e.g. from ``evaluate``.
         keys: (C, 2) of all randomness. draws: kept draws a chain, ``thin`` iterations apart.
 
     Raises:
@@ -203,7 +232,7 @@ def sample(
     """
     seconds = {}
     begun = time.perf_counter()
-    state = _START(keys, u, data, place, kernel=kernel)
+    state = _START(keys, points, data, place, kernel=kernel)
     state, _ = _ADVANCE(state, 0, 1, data, place, kernel=kernel)
     np.asarray(state.i)
     seconds["compile"] = time.perf_counter() - begun

@@ -37,7 +37,7 @@ def sample_marginal(objective: GaussianObjective, priors: PriorSet, options: Opt
     start = warm_start(objective, priors, options, x_names)
     kernel = _kernel(options, density=log_density, output=marginal_output, plan=start.plan)
     seconds = {"warm start": time.perf_counter() - begun}
-    return _draws(_run(kernel, start.data, start, start.u, options), options, seconds)
+    return _draws(_run(kernel, start.data, start, start.points, options), options, seconds)
 
 
 def sample_full(
@@ -56,9 +56,10 @@ def sample_full(
     plan = full_plan(start.plan, objective.spec, terms, None if priors.nu is None else scalar_plan(priors.nu))
     data = start.data | {"rows": runtime.put(row_data(design, objective.spec, terms))}
     kernel = _kernel(options, density=full_log_density, output=full_output, plan=plan, dense=False)
-    u = np.concatenate([start.u, _more(plan, priors, options)], axis=1)
+    u = np.concatenate([start.points.u, _more(plan, priors, options)], axis=1)
+    points = nuts.evaluate(kernel, data, start.place, u)
     seconds = {"warm start": time.perf_counter() - begun}
-    return _draws(_run(kernel, data, start, u, options), options, seconds, objective.spec.groups)
+    return _draws(_run(kernel, data, start, points, options), options, seconds, objective.spec.groups)
 
 
 def _more(plan: FullPlan, priors: PriorSet, options: Options) -> FloatArray:
@@ -79,16 +80,18 @@ def _kernel(options: Options, **what: Any) -> nuts.Kernel:
     )
 
 
-def _run(kernel: nuts.Kernel, data: Any, start: WarmStart, u: FloatArray, options: Options) -> nuts.Run:
+def _run(kernel: nuts.Kernel, data: Any, start: WarmStart, points: nuts.Points, options: Options) -> nuts.Run:
     """Chains together, or one after another."""
     total = int(options.tune) + int(options.draws) * int(options.thin)
-    groups = [slice(c, c + 1) for c in range(len(u))] if options.chain_method == "sequential" else [slice(None)]
-    keys, runs = chain_keys(int(options.seed), len(u)), []
-    with progress_bar(options.progress, len(u), total * len(groups)) as monitor:
+    chains = len(points.u)
+    groups = [slice(c, c + 1) for c in range(chains)] if options.chain_method == "sequential" else [slice(None)]
+    keys, runs = chain_keys(int(options.seed), chains), []
+    with progress_bar(options.progress, chains, total * len(groups)) as monitor:
         for i, own in enumerate(groups):
             told = nuts.Shifted(monitor, i * total)
             size = {"draws": int(options.draws), "thin": int(options.thin)}
-            runs.append(nuts.sample(kernel, data, start.place, u[own], keys[own], monitor=told, **size))
+            begin = nuts.Points(*(part[own] for part in points))
+            runs.append(nuts.sample(kernel, data, start.place, begin, keys[own], monitor=told, **size))
             if runs[-1].interrupted:
                 break
     return nuts.joined(runs)

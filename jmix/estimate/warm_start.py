@@ -15,6 +15,7 @@ from jmix.errors import ModelError
 from jmix.estimate.density import Plan, coordinates, density_data, log_density, make_plan, parameters
 from jmix.estimate.initial import Initial, moments, overridden
 from jmix.estimate.mode import Mode, find_mode
+from jmix.estimate.nuts import Points
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.options import Options
 from jmix.spec.priors import PriorSet
@@ -45,13 +46,13 @@ class WarmStart:
 
     Attributes:
         plan, data: of ``density.log_density``. mode: centre and scale of the whitening.
-        u: (C, d) starting points in whitened coordinates.
+        points: where the chains begin.
     """
 
     plan: Plan
     data: Any
     mode: Mode
-    u: FloatArray
+    points: Points
 
     @property
     def place(self) -> dict[str, FloatArray]:
@@ -103,13 +104,14 @@ def _spread(options: Options, dim: int) -> FloatArray:
     return np.stack([SPREAD * rng.standard_normal(dim) for rng in rngs])
 
 
-def _made_finite(value_and_grad: Any, mode: Mode, u: FloatArray) -> FloatArray:
+def _made_finite(value_and_grad: Any, mode: Mode, u: FloatArray) -> Points:
     """Points drawn in towards the mode until the density is finite there."""
-    out = u.copy()
+    out, energy, gradients = u.copy(), np.zeros(len(u)), np.zeros_like(u)
     for chain in range(len(out)):
         for _ in range(30):
             value, gradient = value_and_grad(mode.z + mode.half @ out[chain])
             if np.isfinite(value) and np.all(np.isfinite(gradient)):
                 break
             out[chain] *= 0.5
-    return out
+        energy[chain], gradients[chain] = -value, -mode.half.T @ gradient
+    return Points(out, energy, gradients)

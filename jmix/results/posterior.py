@@ -176,9 +176,7 @@ class Posterior:
         return glance(self)
 
     # --- summary, diagnostics and hypotheses ------------------------------------------------------------------------
-    def summary(
-        self, prob: float = 0.95, interval: Literal["eti", "hdi"] = "eti", lag: int = 10
-    ) -> PosteriorSummary:
+    def summary(self, prob: float = 0.95, interval: Literal["eti", "hdi"] = "eti", lag: int = 10) -> PosteriorSummary:
         """A printable summary in brms's layout, with ``to_markdown``, ``to_latex``, ``to_html``, and all of ``table``:
 
         =============== =================== ============================================================

@@ -8,10 +8,14 @@ from jmix.spec.covariance import CovarianceSpec
 
 
 def parameter_names(x_names: Sequence[str], spec: CovarianceSpec, *, nu: bool = False) -> list[str]:
-    """Fixed effects as in R; then as in brms: all SDs term by term, all correlations term by term, sigma, nu."""
+    """Fixed effects as in R; then as in brms: all SDs term by term, all correlations term by term, sigma, nu.
+
+    A fixed effect whose name is that of another parameter, such as a predictor called sigma, is named ``b_sigma``.
+    """
     sds = [name for names in sd_names(spec) for name in names]
     cors = [name for names in cor_names(spec) for name in names]
-    return [*x_names, *sds, *cors, "sigma", *(["nu"] if nu else [])]
+    others = [*sds, *cors, "sigma", *(["nu"] if nu else [])]
+    return [*(f"b_{name}" if name in others else name for name in x_names), *others]
 
 
 def sd_names(spec: CovarianceSpec) -> list[list[str]]:
