@@ -47,7 +47,7 @@ def overridden(initial: Initial, given: Mapping[str, Any], x_names: Sequence[str
         raise ModelError(f"init: there is no parameter '{unknown[0]}'; there are: {', '.join(known)}")
     values = {str(k): float(parameter_array(f"init['{k}']", [v], 1)[0]) for k, v in given.items()}
     beta = initial.beta.copy()
-    for i, name in enumerate(x_names):
+    for i, name in enumerate(known[: len(x_names)]):
         beta[i] = values.get(name, beta[i])
     sigma = values.get("sigma", initial.sigma)
     chols = [

@@ -113,9 +113,8 @@ def _advance(state: Any, count: jax.Array, thin: jax.Array, data: Any, place: An
     start, sample = _numpyro_kernel(kernel, data, place)
     chains, dim = state.z.shape
     nowhere = jnp.zeros(dim)
-    start(
-        nowhere, jnp.zeros(()), nowhere, jax.random.PRNGKey(0)
-    )  # sets the schedule of adaptation; its result is unused
+    # sets the schedule of adaptation; the state it returns is unused
+    start(nowhere, jnp.zeros(()), nowhere, jax.random.PRNGKey(0))
     sample = jax.vmap(sample)
 
     def iterate(_: Any, carry: Any) -> Any:
@@ -149,10 +148,11 @@ def _sharded(function: Callable[..., Any], spread: int) -> Callable[..., Any]:
         by_chain, everywhere = sharding.PartitionSpec("chain"), sharding.PartitionSpec()
         into = tuple(by_chain if i < spread else everywhere for i in range(len(args)))
         out = by_chain if function is _start else (by_chain, sharding.PartitionSpec(None, "chain"))
-        mapped = jax.shard_map(
+        shard: Any = jax.shard_map
+        each = shard(
             lambda *own: function(*own, kernel=kernel), mesh=mesh, in_specs=into, out_specs=out, check_vma=False
         )
-        return mapped(*args)
+        return each(*args)
 
     return split
 

@@ -75,7 +75,7 @@ class Hypotheses:
 def judge(post: Posterior, hypotheses: Any, alpha: float = 0.05, prior: Any = None) -> Hypotheses:
     """The work behind ``Posterior.hypothesis``; arguments and columns are described there."""
     alpha = check_level(alpha, "alpha")
-    names = spellings(list(post.parameters), post.design.x_names)
+    names = spellings(list(post.parameters), list(post.parameters)[: len(post.design.x_names)])
     rows, draws, notes = {}, {}, []
     for label, text in _labelled(hypotheses):
         sign, difference = compare(text, names, post.parameters)

@@ -140,8 +140,8 @@ def _random_values(post: Posterior) -> tuple[Rows, FloatArray]:
 
 def _named(post: Posterior) -> Iterator[tuple[str, str | None, str, str]]:
     """Effect, group and term as broom.mixed names them, and the name in ``post.parameters``."""
-    for name in post.design.x_names:
-        yield "fixed", None, name, name
+    for name, key in zip(post.design.x_names, post.parameters, strict=False):
+        yield "fixed", None, name, key
     spec = post.spec
     for label, term, sds, cors in zip(spec.labels, spec.terms, sd_names(spec), cor_names(spec), strict=True):
         for name, key in zip(term.names, sds, strict=True):

@@ -119,7 +119,7 @@ def _sections(summary: PosteriorSummary) -> Iterator[Section]:
         yield Section("Multilevel Hyperparameters")
     for title, rows in groups:
         yield Section(title, _table(summary, rows))
-    fixed = [(plain(name), name) for name in post.design.x_names]
+    fixed = [(plain(name), key) for name, key in zip(post.design.x_names, post.parameters, strict=False)]
     yield Section("Regression Coefficients", _table(summary, fixed)) if fixed else Section(lines=("No fixed effects",))
     names = ["sigma"] if post.draws.nu is None else ["sigma", "nu"]
     yield Section("Further Distributional Parameters", _table(summary, [(name, name) for name in names]))
