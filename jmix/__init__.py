@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
     from jmix.results.io import load_fit
+    from jmix.results.posterior_io import load_posterior
     from jmix.spec.prior import prior
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ _HOME = {
     "load_data": "jmix.datasets",
     "list_data": "jmix.datasets",
     "load_fit": "jmix.results.io",
+    "load_posterior": "jmix.results.posterior_io",
     "prior": "jmix.spec.prior",
     "JmixError": "jmix.errors",
     "FormulaError": "jmix.errors",
@@ -44,6 +46,7 @@ __all__ = [
     "lmm",
     "load_data",
     "load_fit",
+    "load_posterior",
     "model",
     "prior",
 ]

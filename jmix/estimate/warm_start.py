@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jmix import runtime
 from jmix.errors import ModelError
 from jmix.estimate.density import Plan, coordinates, density_data, log_density, make_plan, parameters
+from jmix.estimate.identified import check_residual_share
 from jmix.estimate.initial import Initial, moments, overridden
 from jmix.estimate.mode import Mode, find_mode
 from jmix.estimate.nuts import Points
@@ -21,6 +22,9 @@ from jmix.estimate.options import Options
 from jmix.spec.priors import PriorSet
 
 FloatArray = npt.NDArray[np.float64]
+
+STEEP = 1e5
+"""Gradient of the log density at which the search for the mode has not ended but given up."""
 
 SPREAD = 1.5
 """Standard deviation of the starting points about the mode, in posterior standard deviations."""
@@ -77,6 +81,7 @@ def warm_start(objective: GaussianObjective, priors: PriorSet, options: Options,
     random = options.init == "random"
     mode = Mode(first, np.eye(first.size), 0.0, 0.0, 0) if random else find_mode(value_and_grad, first)
     _check_finite(value_and_grad, mode, objective)
+    _check_share(priors.sigma.constrain(mode.z[-1]), mode, objective)
     u = _spread(options, mode.z.size)
     if isinstance(options.init, Mapping):
         at_mode = _PARAMETERS(mode.z, data, plan=plan)
@@ -94,6 +99,13 @@ def _check_finite(value_and_grad: Any, mode: Mode, objective: GaussianObjective)
             f"the posterior density of {objective.response} is not finite where the sampler would start: a prior may "
             "exclude the data; compare model.priors with the scale of the response"
         )
+
+
+def _check_share(sigma: float, mode: Mode, objective: GaussianObjective) -> None:
+    """Refuse data that the random effects fit exactly: the density rises without end as sigma falls."""
+    share = (sigma / objective.reduced.fixed.y_scale) ** 2
+    settled = mode.gradient < STEEP
+    check_residual_share(share * objective.n, objective.n, objective.response, objective.spec.groups, converged=settled)
 
 
 def _spread(options: Options, dim: int) -> FloatArray:

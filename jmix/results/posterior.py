@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -241,6 +242,20 @@ class Posterior:
         from jmix.results.hypothesis import judge
 
         return judge(self, hypothesis, alpha, prior)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+    def save(self, path: str | Path) -> None:
+        """Write draws, data, priors and settings to one ``.npz`` file, which ``jmix.load_posterior`` reads again.
+
+        The file holds arrays and JSON text, no pickle, and appears when it is complete. A ``path`` that ends in ``.nc``
+        becomes the netCDF file of ``to_arviz()`` instead, for ArviZ to read.
+
+        Raises:
+            DataError: the folder does not exist or cannot be written. JmixError: a ``.nc`` file, and ArviZ is missing.
+        """
+        from jmix.results.posterior_io import save
+
+        save(self, path)
 
     def __repr__(self) -> str:
         return str(self.summary())

@@ -45,6 +45,16 @@ class ScalarPrior:
         """The inverse of ``variable``."""
         return x if self.on == "value" else x ** (-0.5 if self.on == "precision" else 0.5)
 
+    def constrain(self, z: float) -> float:
+        """The parameter at a coordinate."""
+        if self.kind == "above":
+            return float(self.parameter(self.low + np.exp(z)))
+        if self.kind == "below":
+            return float(self.parameter(self.high - np.exp(-z)))
+        if self.kind == "between":
+            return float(self.parameter(self.low + (self.high - self.low) / (1.0 + np.exp(-z))))
+        return float(self.parameter(z))
+
     def unconstrain(self, value: float) -> float:
         """Z for a value of the parameter; one outside the support is moved inside."""
         x, low, high = self.variable(value), self.low, self.high

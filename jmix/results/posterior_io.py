@@ -1,0 +1,143 @@
+"""Posteriors on disk: see ``archive`` for the file; or as netCDF for ArviZ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jmix.design import Design
+from jmix.errors import DataError
+from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
+from jmix.estimate.objective import build_objective
+from jmix.results.archive import POSTERIOR, UNREADABLE, Arrays, damaged, floats, read, require, write
+from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
+from jmix.results.prior_io import pack_priors, unpack_priors
+from jmix.spec.covariance import CovarianceSpec
+
+if TYPE_CHECKING:
+    from jmix.results.posterior import Posterior
+
+FAMILIES = ("gaussian", "student")
+NETCDF = (".nc", ".netcdf")
+
+_STATS: dict[str, Any] = {
+    "diverging": np.bool_,
+    "n_steps": np.int64,
+    "accept_prob": np.float64,
+    "energy": np.float64,
+    "step_size": np.float64,
+    "saturated": np.bool_,
+}
+
+
+def save(post: Posterior, path: str | Path) -> None:
+    """Write a posterior to exactly ``path``; see ``Posterior.save``.
+
+    Raises:
+        DataError: the folder does not exist or cannot be written. JmixError: a ``.nc`` file, and ArviZ is missing.
+    """
+    if Path(path).suffix.lower() in NETCDF:
+        _save_netcdf(post, Path(path))
+        return
+    arrays: Arrays = {}
+    draws = post.draws
+    effects = None if draws.effects is None else list(draws.effects)
+    meta = {
+        "family": post.family,
+        "spec": pack_spec(post.spec),
+        "settings": asdict(draws.settings) | {"seconds": dict(draws.settings.seconds)},
+        "effects": effects,
+        "priors": pack_priors(post.priors),
+        "design": pack_design(post.design, arrays),
+    }
+    arrays |= {"draws.beta": draws.beta, "draws.sigma": draws.sigma, "draws.log_density": draws.log_density}
+    arrays |= {f"draws.chol.{i}": chol for i, chol in enumerate(draws.chol)}
+    arrays |= {f"draws.effects.{i}": values for i, values in enumerate((draws.effects or {}).values())}
+    if draws.nu is not None:
+        arrays["draws.nu"] = draws.nu
+    arrays |= {f"stats.{name}": np.asarray(getattr(draws.stats, name), dtype=kind) for name, kind in _STATS.items()}
+    write(path, POSTERIOR, meta, arrays)
+
+
+def _save_netcdf(post: Posterior, path: Path) -> None:
+    data = post.to_arviz()
+    try:
+        data.to_netcdf(str(path))
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"cannot write {str(path)!r}: {reason}; choose a folder that exists and allows it") from error
+
+
+def load_posterior(path: str | Path) -> Posterior:
+    """Read a posterior that ``Posterior.save`` wrote: it does all that the original did. Nothing in it is executed.
+
+    Priors that are NumPyro distributions of the user's own making come back as text: they print, and nothing else.
+
+    Raises:
+        DataError: there is no such file, it is not a saved posterior, it is damaged, another version of jmix wrote it,
+            or it is a netCDF file, which is for ArviZ.
+    """
+    if Path(path).suffix.lower() in NETCDF and Path(path).is_file():
+        raise DataError(
+            f"{str(path)!r} is a netCDF file, which holds the draws but not the model; read it with "
+            "arviz.from_netcdf(path), and save with the ending .npz what jmix shall read again"
+        )
+    meta, arrays = read(path, POSTERIOR)
+    try:
+        return _build(meta, arrays)
+    except UNREADABLE as error:
+        raise damaged(path, POSTERIOR) from error
+
+
+def _build(meta: dict[str, Any], arrays: Arrays) -> Posterior:
+    from jmix.results.posterior import Posterior
+
+    design = unpack_design(meta["design"], arrays)
+    terms, family = design.terms, meta["family"]
+    require(family in FAMILIES)
+    spec = unpack_spec(meta["spec"], terms)
+    draws = _unpack_draws(meta, arrays, design, spec)
+    priors: Any = unpack_priors(meta["priors"], design, spec, student=family == "student")
+    return Posterior(design, spec, terms, build_objective(design, terms, spec), priors, draws, family)
+
+
+def _unpack_draws(meta: dict[str, Any], arrays: Arrays, design: Design, spec: CovarianceSpec) -> Draws:
+    sigma = floats(arrays["draws.sigma"])
+    require(sigma.ndim == 2 and sigma.size > 0)
+    settings = SamplerSettings(**meta["settings"])
+    require((settings.chains, settings.draws) == sigma.shape)
+    chol = tuple(
+        floats(arrays[f"draws.chol.{i}"], (*sigma.shape, term.q, term.q)) for i, term in enumerate(spec.terms)
+    )
+    return Draws(
+        beta=floats(arrays["draws.beta"], (*sigma.shape, len(design.x_names))),
+        chol=chol,
+        sigma=sigma,
+        log_density=floats(arrays["draws.log_density"], sigma.shape),
+        stats=_unpack_stats(arrays, sigma.shape),
+        settings=settings,
+        nu=floats(arrays["draws.nu"], sigma.shape) if "draws.nu" in arrays else None,
+        effects=_unpack_effects(meta["effects"], arrays, design, spec, sigma.shape),
+    )
+
+
+def _unpack_stats(arrays: Arrays, shape: tuple[int, ...]) -> SamplerStats:
+    values = {name: arrays[f"stats.{name}"] for name in _STATS}
+    for name, value in values.items():
+        require(value.dtype == _STATS[name] and value.shape == (shape[:1] if name == "step_size" else shape))
+    return SamplerStats(**values)
+
+
+def _unpack_effects(
+    groups: list[str] | None, arrays: Arrays, design: Design, spec: CovarianceSpec, shape: tuple[int, ...]
+) -> dict[str, npt.NDArray[np.float64]] | None:
+    if groups is None:
+        return None
+    require(sorted(groups) == sorted(spec.groups))
+    levels = {term.group: len(term.levels) for term in design.terms}
+    sizes = [(*shape, levels[group], spec.group_q(group)) for group in groups]
+    return {g: floats(arrays[f"draws.effects.{i}"], size) for i, (g, size) in enumerate(zip(groups, sizes, strict=True))}
