@@ -131,6 +131,22 @@ class Model:
             kept = sample_full(self.design, self.terms, self.objective, priors, options)
         return Posterior(self.design, self.spec, self.terms, self.objective, priors, kept, self.family)
 
+    def sample_prior(self, draws: int = 1000, seed: int = 0) -> Posterior:
+        """Draw the parameters from their priors alone, in the form of a ``Posterior`` of one chain.
+
+        Its ``simulate`` and ``predict(conditional=False)`` are prior predictive; ``hypothesis(..., prior=)`` takes it.
+
+        Raises:
+            ModelError: a flat prior, from which nothing can be drawn.
+        """
+        from jmix.estimate.options import Options
+        from jmix.estimate.prior_draws import draw_priors
+        from jmix.results.posterior import Posterior
+
+        Options(draws=draws, seed=seed).check()
+        kept = draw_priors(self.priors, self.design.x_names, int(draws), int(seed))
+        return Posterior(self.design, self.spec, self.terms, self.objective, self.priors, kept, self.family)
+
     def fit(self, method: Method = "reml", *, start: npt.ArrayLike | None = None) -> Fit:
         """Estimate by REML, maximum likelihood or, with the model's priors, maximum a posteriori.
 

@@ -9,6 +9,7 @@ eliminating the random effects level by level; no row of the data is touched.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,26 +27,64 @@ def unpack(theta: jax.Array, layout: Layout) -> list[jax.Array]:
     ]
 
 
+class Step(NamedTuple):
+    """One chain factor at the moment it is eliminated.
+
+    Attributes:
+        block: its cross-products, less what the factors before it take. lam: (q, q). logdet: (J,). n: (q, q, J).
+    """
+
+    block: Block
+    lam: jax.Array
+    logdet: jax.Array
+    n: jax.Array
+
+
+class Eliminated(NamedTuple):
+    """All chain factors eliminated.
+
+    Attributes:
+        steps: one a factor. m: (Q2, Q2) ``I + Lambda'A Lambda`` of the tail, and v: (Q2, k) ``Lambda'w``; None without
+            a tail. tail_lams: (q, q) of each tail factor.
+    """
+
+    steps: list[Step]
+    m: jax.Array | None
+    v: jax.Array | None
+    tail_lams: list[jax.Array]
+
+
 def reduce(theta: jax.Array, stats: GaussianStats, layout: Layout) -> tuple[jax.Array, jax.Array]:
     """``log|I + Lambda'Z'Z Lambda|`` and the (p + 1, p + 1) matrix ``[X y]' V^{-1} [X y]``."""
-    lams = unpack(theta, layout)
-    blocks = list(stats.blocks)
-    tail_a, tail_w, gram = stats.tail_a, stats.tail_w, stats.gram
+    done = eliminate(theta, stats, layout)
+    gram = stats.gram
     logdet = jnp.zeros((), gram.dtype)
+    for step in done.steps:
+        logdet += jnp.sum(step.logdet)
+        gram = gram - jnp.einsum("apj,arj->pr", step.block.w, mul(step.n, step.block.w))
+    if done.m is not None:
+        tail_logdet, quad = logdet_quad(done.m, done.v)
+        logdet, gram = logdet + tail_logdet, gram - quad
+    return logdet, gram
+
+
+def eliminate(theta: jax.Array, stats: GaussianStats, layout: Layout) -> Eliminated:
+    """Forward elimination of the random effects, factor by factor."""
+    lams = unpack(theta, layout)
+    blocks, steps = list(stats.blocks), []
+    tail_a, tail_w = stats.tail_a, stats.tail_w
     for i in range(len(blocks)):
         block = blocks[i]
-        logdets, n = node(lams[i], block.a)
-        logdet += jnp.sum(logdets)
-        gram = gram - jnp.einsum("apj,arj->pr", block.w, mul(n, block.w))
+        logdet, n = node(lams[i], block.a)
+        steps.append(Step(block, lams[i], logdet, n))
         if block.tail is not None:
             tail_a, tail_w = _update_tail(block, n, tail_a, tail_w)
         for k in range(len(block.links)):
             blocks[i + 1 + k] = _update_ancestor(block, k, n, blocks[i + 1 + k])
-    if stats.tail_sizes:
-        m, v = _scale_tail(lams[len(blocks) :], stats.tail_sizes, tail_a, tail_w)
-        tail_logdet, quad = logdet_quad(m, v)
-        logdet, gram = logdet + tail_logdet, gram - quad
-    return logdet, gram
+    if not stats.tail_sizes:
+        return Eliminated(steps, None, None, [])
+    tail_lams = lams[len(blocks) :]
+    return Eliminated(steps, *_scale_tail(tail_lams, stats.tail_sizes, tail_a, tail_w), tail_lams)
 
 
 def _update_ancestor(block: Block, k: int, n: jax.Array, ancestor: Block) -> Block:

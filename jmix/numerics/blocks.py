@@ -76,6 +76,11 @@ def trace_product(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def _node_unrolled(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    logdet, rows = _root_unrolled(lam, a)
+    return logdet, reduce(add, (row[:, None] * row[None] for row in rows))
+
+
+def _root_unrolled(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
     """Right-looking elimination of ``[I + lam' A lam, lam']``, one pivot at a time for all groups."""
     q, shared = lam.shape[0], lam[:, :, None]
     m = jnp.eye(q, dtype=a.dtype)[:, :, None] + mul(mul(shared.swapaxes(0, 1), a), shared)
@@ -88,13 +93,29 @@ def _node_unrolled(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
         half.append(row)
         m = m[1:, 1:] - column[1:, None] * column[None, 1:]
         rhs = rhs[1:] - column[1:, None] * row[None]
-    return logdet, reduce(add, (row[:, None] * row[None] for row in half))
+    return logdet, half
 
 
 def _node_lapack(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    logdet, half = _root_lapack(lam, a)
+    return logdet, jnp.moveaxis(jnp.swapaxes(half, 1, 2) @ half, 0, -1)
+
+
+def _root_lapack(lam: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
     groups_first = jnp.moveaxis(a, -1, 0)
     m = jnp.eye(lam.shape[0], dtype=a.dtype) + lam.T @ groups_first @ lam
     chol = jnp.linalg.cholesky(m)
     half = jax.lax.linalg.triangular_solve(chol, jnp.broadcast_to(lam.T, chol.shape), left_side=True, lower=True)
     logdet = 2.0 * jnp.sum(jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)), axis=1)
-    return logdet, jnp.moveaxis(jnp.swapaxes(half, 1, 2) @ half, 0, -1)
+    return logdet, half
+
+
+def root(lam: jax.Array, a: jax.Array) -> jax.Array:
+    """(q, q, J) ``R_j`` with ``R_j' R_j = N_j``: ``R_j' z`` has covariance N_j, singular or not, for standard normal z.
+
+    Args:
+        lam: (q, q). a: (q, q, J), as for ``node``.
+    """
+    if lam.shape[0] <= UNROLL_MAX:
+        return jnp.stack(_root_unrolled(lam, a)[1])
+    return jnp.moveaxis(_root_lapack(lam, a)[1], 0, -1)

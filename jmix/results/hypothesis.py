@@ -128,8 +128,9 @@ def _prior_difference(text: str, names: Mapping[str, str], prior: Any) -> FloatA
     """Finite draws of the same difference under the prior."""
     if prior is None:
         return None
+    prior = getattr(prior, "parameters", prior)
     if not isinstance(prior, Mapping | pd.DataFrame):
-        raise ModelError("prior= takes draws of the prior: a dict or a data frame with a column for each parameter")
+        raise ModelError("prior= takes draws of the prior: model.sample_prior(), or a column for each parameter")
     given = {str(name): np.asarray(prior[name], dtype=np.float64).reshape(-1) for name in prior}
     known = {alias: name for alias, name in names.items() if name in given}
     difference = compare(text, known, given)[1]
