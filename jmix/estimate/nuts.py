@@ -1,165 +1,21 @@
-"""NumPyro's No-U-Turn sampler on a flat log density (Hoffman & Gelman 2014, J. Mach. Learn. Res. 15), in segments.
-
-One compiled program advances all chains by a number of iterations that is decided when it runs, so that warm-up, draws,
-progress and interruption share it. Coordinates are whitened by the curvature at the mode: warm-up has little to learn.
-"""
+"""Tuning and drawing, segment by segment, with progress and interruption."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from jmix import runtime
+from jmix.estimate.nuts_program import ADVANCE, BUFFER, EVALUATE, Kernel, Points, no_state
 
 FloatArray = npt.NDArray[np.float64]
-LogDensity = Callable[..., jax.Array]
-
-BUFFER = 100
-"""Draws that one call of the program can hold."""
 
 PATIENCE = 0.5
 """Seconds that one call should take, so that progress shows and Ctrl-C is heard."""
-
-
-class Points(NamedTuple):
-    """Where the chains begin: (C, d) whitened coordinates, (C,) potential energies and their (C, d) gradients."""
-
-    u: Any
-    energy: Any
-    gradient: Any
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What selects a compiled sampler.
-
-    Attributes:
-        density: log density of (z, data, plan). output: (z, data, plan) to a pytree of what is kept of a draw.
-        plan: hashable, passed to both. tune: warm-up iterations, which fix the schedule of adaptation.
-        dense: a full mass matrix, or a diagonal one.
-    """
-
-    density: LogDensity
-    output: Callable[..., Any]
-    plan: Any
-    tune: int
-    target_accept: float
-    max_tree_depth: int
-    devices: int = 1
-    dense: bool = True
-
-
-def _coordinates(u: jax.Array, place: Any) -> jax.Array:
-    """Undo the whitening, which covers the leading coordinates."""
-    d = place["mode"].shape[0]
-    head = place["mode"] + place["half"] @ u[:d]
-    return head if d == u.shape[0] else jnp.concatenate([head, u[d:]])
-
-
-def _potential(kernel: Kernel, data: Any, place: Any) -> Callable[[jax.Array], jax.Array]:
-    def potential(u: jax.Array) -> jax.Array:
-        value = kernel.density(_coordinates(u, place), data, kernel.plan)
-        return jnp.where(jnp.isfinite(value), -value, jnp.inf)
-
-    return potential
-
-
-def _numpyro_kernel(kernel: Kernel, data: Any, place: Any) -> tuple[Any, Any]:
-    """Functions that make a sampler state from a point with its potential energy, and that advance it."""
-    from numpyro.infer.hmc import hmc
-    from numpyro.infer.util import ParamInfo
-
-    init, sample = hmc(potential_fn=_potential(kernel, data, place), algo="NUTS")
-
-    def start(u: jax.Array, energy: jax.Array, gradient: jax.Array, key: jax.Array) -> Any:
-        return init(
-            ParamInfo(u, energy, gradient),
-            num_warmup=kernel.tune,
-            step_size=0.5,
-            dense_mass=kernel.dense,
-            target_accept_prob=kernel.target_accept,
-            max_tree_depth=kernel.max_tree_depth,
-            rng_key=key,
-        )
-
-    return start, sample
-
-
-def _evaluate(u: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
-    """(C,) potential energies and their (C, d) gradients."""
-    return jax.vmap(jax.value_and_grad(_potential(kernel, data, place)))(u)
-
-
-def _start(keys: jax.Array, points: Points, data: Any, place: Any, kernel: Kernel) -> Any:
-    """Sampler state of all chains from (C, 2) keys and the points where they begin."""
-    start, _ = _numpyro_kernel(kernel, data, place)
-    return jax.vmap(start)(points.u, points.energy, points.gradient, keys)
-
-
-def _advance(state: Any, count: jax.Array, thin: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
-    """``count`` draws of all chains, each ``thin`` iterations after the one before.
-
-    Returns:
-        The new state and, with BUFFER rows of which the first ``count`` are filled: the kept parameters, log density,
-        divergence, leapfrog steps, acceptance probability and energy.
-    """
-    start, sample = _numpyro_kernel(kernel, data, place)
-    chains, dim = state.z.shape
-    nowhere = jnp.zeros(dim)
-    # sets the schedule of adaptation; the state it returns is unused
-    start(nowhere, jnp.zeros(()), nowhere, jax.random.PRNGKey(0))
-    sample = jax.vmap(sample)
-
-    def iterate(_: Any, carry: Any) -> Any:
-        state, diverging, steps = carry
-        state = sample(state)
-        return state, diverging | state.diverging, steps + state.num_steps
-
-    def draw(i: jax.Array, carry: Any) -> Any:
-        state, kept = carry
-        none = (jnp.zeros(chains, bool), jnp.zeros(chains, state.num_steps.dtype))
-        state, diverging, steps = jax.lax.fori_loop(0, thin, iterate, (state, *none))
-        row = (state.z, -state.potential_energy, diverging, steps, state.accept_prob, state.energy, state.num_steps)
-        return state, tuple(k.at[i].set(r) for k, r in zip(kept, row, strict=True))
-
-    real, whole = jnp.zeros((BUFFER, chains)), jnp.zeros((BUFFER, chains), state.num_steps.dtype)
-    kept = (jnp.zeros((BUFFER, chains, dim)), real, jnp.zeros((BUFFER, chains), bool), whole, real, real, whole)
-    state, kept = jax.lax.fori_loop(0, count, draw, (state, kept))
-    z = jax.vmap(jax.vmap(lambda u: _coordinates(u, place)))(kept[0])
-    output = jax.vmap(jax.vmap(lambda one: kernel.output(one, data, kernel.plan)))(z)
-    return state, (output, z, *kept[1:])
-
-
-def _sharded(function: Callable[..., Any], spread: int) -> Callable[..., Any]:
-    """The same program with the chains split over devices; the first ``spread`` arguments are by chain."""
-
-    def split(*args: Any, kernel: Kernel) -> Any:
-        if kernel.devices == 1:
-            return function(*args, kernel=kernel)
-        sharding: Any = jax.sharding
-        mesh = sharding.Mesh(np.array(jax.devices()[: kernel.devices]), ("chain",))
-        by_chain, everywhere = sharding.PartitionSpec("chain"), sharding.PartitionSpec()
-        into = tuple(by_chain if i < spread else everywhere for i in range(len(args)))
-        out = by_chain if function is _start else (by_chain, sharding.PartitionSpec(None, "chain"))
-        shard: Any = jax.shard_map
-        each = shard(
-            lambda *own: function(*own, kernel=kernel), mesh=mesh, in_specs=into, out_specs=out, check_vma=False
-        )
-        return each(*args)
-
-    return split
-
-
-_EVALUATE = runtime.Program(_evaluate, static=("kernel",))
-_START = runtime.Program(_sharded(_start, 2), static=("kernel",))
-_ADVANCE = runtime.Program(_sharded(_advance, 1), static=("kernel",))
 
 
 @dataclass(frozen=True)
@@ -205,7 +61,7 @@ class Shifted(Monitor):
 
 def evaluate(kernel: Kernel, data: Any, place: dict[str, FloatArray], u: FloatArray) -> Points:
     """Points with their potential energies and gradients."""
-    energy, gradient = _EVALUATE(u, data, place, kernel=kernel)
+    energy, gradient = EVALUATE(u, data, place, kernel=kernel)
     return Points(u, np.asarray(energy), np.asarray(gradient))
 
 
@@ -232,11 +88,8 @@ def sample(
     """
     seconds = {}
     begun = time.perf_counter()
-    state = _START(keys, points, data, place, kernel=kernel)
-    state, _ = _ADVANCE(state, 0, 1, data, place, kernel=kernel)
-    np.asarray(state.i)
+    driver = _Driver(kernel, data, place, points, keys, monitor)
     seconds["compile"] = time.perf_counter() - begun
-    driver = _Driver(kernel, data, place, monitor, state)
     begun = time.perf_counter()
     driver.go(kernel.tune, 1, keep=False)
     seconds["tune"] = time.perf_counter() - begun
@@ -260,18 +113,24 @@ def _first(part: Any, size: int) -> Any:
 class _Driver:
     """Calls the program segment by segment; what a segment gave is kept before the next begins."""
 
-    def __init__(self, kernel: Kernel, data: Any, place: Any, monitor: Monitor, state: Any) -> None:
-        self.kernel, self.data, self.place, self.monitor, self.state = kernel, data, place, monitor, state
+    def __init__(self, kernel: Kernel, data: Any, place: Any, points: Points, keys: Any, monitor: Monitor) -> None:
+        self.kernel, self.monitor = kernel, monitor
+        self._begin, self._where = (points, keys), (data, place)
         self.parts: list[Any] = []
         self.done = self.diverging = 0
         self.pace = 0.0
+        self.state = self._advance(no_state(kernel, data, place, points, keys), True, 0, 1)[0]
+        np.asarray(self.state.i)
+
+    def _advance(self, state: Any, fresh: bool, size: int, thin: int) -> Any:
+        return ADVANCE(state, *self._begin, fresh, size, thin, *self._where, kernel=self.kernel)
 
     def go(self, count: int, thin: int, keep: bool) -> None:
         left = count
         while left:
             size = min(left, BUFFER, self._affordable(thin))
             begun = time.perf_counter()
-            state, part = _ADVANCE(self.state, size, thin, self.data, self.place, kernel=self.kernel)
+            state, part = self._advance(self.state, False, size, thin)
             part = _first(part, size)
             self.state = state
             if keep:
@@ -306,7 +165,7 @@ def _gather(driver: _Driver, seconds: dict[str, float], interrupted: bool, kerne
 
 
 def joined(runs: list[Run]) -> Run:
-    """Chains run one after another as one run; where the user stopped one, all are cut to the shortest."""
+    """Chains run one after another as one run; one that the user stopped is left out, unless it is the only one."""
     if len(runs) == 1:
         return runs[0]
     whole = [r for r in runs if not r.interrupted] or runs[:1]

@@ -15,6 +15,7 @@ from jmix.estimate import nuts
 from jmix.estimate.density import log_density, scalar_plan
 from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
 from jmix.estimate.full import FullPlan, full_log_density, full_output, full_plan, row_data
+from jmix.estimate.nuts_program import Kernel, Points
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.options import Options
 from jmix.estimate.progress import progress_bar
@@ -70,8 +71,8 @@ def _more(plan: FullPlan, priors: PriorSet, options: Options) -> FloatArray:
     return np.stack([np.concatenate([nu, 0.5 * rng.standard_normal(size)]) for rng in rngs])
 
 
-def _kernel(options: Options, **what: Any) -> nuts.Kernel:
-    return nuts.Kernel(
+def _kernel(options: Options, **what: Any) -> Kernel:
+    return Kernel(
         tune=int(options.tune),
         target_accept=float(options.target_accept),
         max_tree_depth=int(options.max_tree_depth),
@@ -80,7 +81,7 @@ def _kernel(options: Options, **what: Any) -> nuts.Kernel:
     )
 
 
-def _run(kernel: nuts.Kernel, data: Any, start: WarmStart, points: nuts.Points, options: Options) -> nuts.Run:
+def _run(kernel: Kernel, data: Any, start: WarmStart, points: Points, options: Options) -> nuts.Run:
     """Chains together, or one after another."""
     total = int(options.tune) + int(options.draws) * int(options.thin)
     chains = len(points.u)
@@ -90,7 +91,7 @@ def _run(kernel: nuts.Kernel, data: Any, start: WarmStart, points: nuts.Points, 
         for i, own in enumerate(groups):
             told = nuts.Shifted(monitor, i * total)
             size = {"draws": int(options.draws), "thin": int(options.thin)}
-            begin = nuts.Points(*(part[own] for part in points))
+            begin = Points(*(part[own] for part in points))
             runs.append(nuts.sample(kernel, data, start.place, begin, keys[own], monitor=told, **size))
             if runs[-1].interrupted:
                 break

@@ -16,7 +16,7 @@ from jmix.estimate.density import Plan, coordinates, density_data, log_density, 
 from jmix.estimate.identified import check_residual_share
 from jmix.estimate.initial import Initial, moments, overridden
 from jmix.estimate.mode import Mode, find_mode
-from jmix.estimate.nuts import Points
+from jmix.estimate.nuts_program import Points
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.options import Options
 from jmix.spec.priors import PriorSet
