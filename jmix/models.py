@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.design import Design, RandomTerm
-from jmix.errors import ModelError
+from jmix.errors import ConvergenceWarning, ModelError
 from jmix.estimate.checks import check_design
 from jmix.estimate.control import Control
 from jmix.estimate.lmm import fit_lmm
@@ -113,6 +114,9 @@ class Model:
 
         Raises:
             ModelError: an option out of range, or a model that the data cannot identify.
+
+        Warns:
+            ConvergenceWarning: the draws cannot be trusted yet; ``status`` of the result says why and what to do.
         """
         from jmix.estimate.options import Options
         from jmix.estimate.sampling import sample_full, sample_marginal
@@ -129,7 +133,10 @@ class Model:
             kept = sample_marginal(self.objective, priors, options, self.design.x_names)
         else:
             kept = sample_full(self.design, self.terms, self.objective, priors, options)
-        return Posterior(self.design, self.spec, self.terms, self.objective, priors, kept, self.family)
+        posterior = Posterior(self.design, self.spec, self.terms, self.objective, priors, kept, self.family)
+        if not posterior.status.converged:
+            warnings.warn("; ".join(posterior.status.messages), ConvergenceWarning, stacklevel=2)
+        return posterior
 
     def sample_prior(self, draws: int = 1000, seed: int = 0) -> Posterior:
         """Draw the parameters from their priors alone, in the form of a ``Posterior`` of one chain.
@@ -186,7 +193,8 @@ class Model:
             raise ModelError("start is for method='reml' and 'ml'; MAP starts from moment estimates")
         if not self.terms:
             raise ModelError(f"'{self.design.formula}' has no random-effects term such as (1 | group) for method='map'")
-        return Fit(self.design, self.spec, self.terms, "MAP", fit_map(self.objective, self.priors), self.objective)
+        solution = fit_map(self.objective, self.priors, self.design.x_names)
+        return Fit(self.design, self.spec, self.terms, "MAP", solution, self.objective)
 
     def log_marginal(self, params: Mapping[str, Any], *, reml: bool = False) -> float:
         """Marginal log likelihood of the data.

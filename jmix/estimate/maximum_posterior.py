@@ -7,6 +7,7 @@ It is the sampler's without the Jacobian of its coordinates, so that flat priors
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +22,16 @@ from jmix.estimate.density import Plan, coordinates, density_data, log_density, 
 from jmix.estimate.initial import moments
 from jmix.estimate.lmm import LmmSolution
 from jmix.estimate.objective import GaussianObjective
+from jmix.estimate.prior_bounds import Bounded, at_bound, bounded_coordinates, degenerate
 from jmix.estimate.status import Status
 from jmix.spec.priors import PriorSet
 
 FloatArray = npt.NDArray[np.float64]
 
-VANISHED = -40.0
-"""Coordinate of a standard deviation that is zero to all digits."""
-
 CONVERGED = 1e-10
 """Newton decrement, in units of the log density, at which the mode is found."""
 
 MAX_NEWTON = 50
-
-DEGENERATE = 1e-8
-"""Least eigenvalue of a correlation matrix that is not on its boundary."""
 
 
 def _natural(z: jax.Array, data: Any, plan: Plan) -> jax.Array:
@@ -132,8 +128,11 @@ class _Search:
         return False
 
 
-def fit_map(objective: GaussianObjective, priors: PriorSet) -> LmmSolution:
+def fit_map(objective: GaussianObjective, priors: PriorSet, x_names: Sequence[str]) -> LmmSolution:
     """The posterior mode.
+
+    Args:
+        x_names: names of the fixed effects, for messages.
 
     Raises:
         ModelError: a density that is not finite at the starting values.
@@ -148,58 +147,46 @@ def fit_map(objective: GaussianObjective, priors: PriorSet) -> LmmSolution:
             "data; compare model.priors with the scale of the response"
         )
     search.approach()
-    while _drop_vanished(search):
+    bounded, pinned = bounded_coordinates(plan, priors, objective.spec, x_names), []
+    while (found := _pin(search, bounded)) is not None:
+        pinned.append(found)
         search.approach()
     curvature, decrement = search.polish()
-    return _solution(objective, search, curvature, decrement)
+    return _solution(objective, search, curvature, decrement, pinned)
 
 
-def _sd_positions(plan: Plan) -> list[tuple[int, int, int]]:
-    """Term, row and coordinate of every standard deviation."""
-    out, at = [], plan.p
-    for i, own in enumerate(plan.terms):
-        out += [(i, a, at + a) for a in range(own.q)]
-        at += own.size
-    return out
-
-
-def _drop_vanished(search: _Search) -> bool:
-    """Set one standard deviation to zero if the density is no lower there; its correlations mean nothing then."""
+def _pin(search: _Search, bounded: Sequence[Bounded]) -> Bounded | None:
+    """Put one parameter on a bound if the density is no lower there; its coordinate is then no longer free."""
     value = search.first(search.z)[0]
-    at = search.plan.p
-    for own in search.plan.terms:
-        for a in range(own.q):
-            lower = own.sds[a].kind == "above" and own.sds[a].on != "precision"
-            if not (search.free[at + a] and (lower or own.sds[a].kind == "between")):
-                continue
+    for own in bounded:
+        for end in own.ends if search.free[own.at] else ():
             trial = search.z.copy()
-            trial[at + a] = VANISHED
-            gone = [at + own.q + i for i in _correlations_of(own.q, a)]
-            trial[gone] = 0.0
+            trial[own.at] = end
+            trial[list(own.gone)] = 0.0
             if search.first(trial)[0] >= value - 1e-7:
                 search.z = trial
-                search.free[[at + a, *gone]] = False
-                return True
-        at += own.size
-    return False
+                search.free[[own.at, *own.gone]] = False
+                return own
+    return None
 
 
-def _correlations_of(q: int, row: int) -> list[int]:
-    """Positions, among a term's partial correlations, of those of one column, as rows of a lower triangle."""
-    pairs = [(i, j) for i in range(1, q) for j in range(i)]
-    return [k for k, pair in enumerate(pairs) if row in pair]
-
-
-def _solution(objective: GaussianObjective, search: _Search, at: dict[str, Any], decrement: float) -> LmmSolution:
+def _solution(
+    objective: GaussianObjective,
+    search: _Search,
+    at: dict[str, Any],
+    decrement: float,
+    pinned: Sequence[Bounded],
+) -> LmmSolution:
     free, p = search.free, objective.p
     sigma = float(at["sigma"])
     chols = [np.asarray(c).copy() for c in at["chols"]]
-    for term, row, position in _sd_positions(search.plan):
-        if not free[position]:
-            chols[term][row] = 0.0
+    for own in pinned:
+        if own.vanishing is not None and search.z[own.at] < 0:
+            chols[own.vanishing[0]][own.vanishing[1]] = 0.0
     theta = objective.spec.join(chols) / sigma
     covariance, positive = _laplace(at, free)
-    status = _status(objective, search, theta, decrement, positive)
+    messages = [at_bound(own, chols) for own in pinned] + degenerate(objective.spec, chols)
+    status = _status(search, messages, decrement, positive)
     if not status.converged:
         warnings.warn(status.messages[-1], ConvergenceWarning, stacklevel=4)
     k = objective.spec.n_theta
@@ -230,9 +217,8 @@ def _laplace(at: dict[str, Any], free: npt.NDArray[np.bool_]) -> tuple[FloatArra
     return covariance, least
 
 
-def _status(objective: GaussianObjective, search: _Search, theta: FloatArray, decrement: float, least: float) -> Status:
+def _status(search: _Search, messages: list[str], decrement: float, least: float) -> Status:
     converged = bool(decrement < 1e-6 and least > 0)
-    messages = _boundaries(objective, theta)
     singular = bool(messages)
     if not converged:
         messages.append(
@@ -249,24 +235,3 @@ def _status(objective: GaussianObjective, search: _Search, theta: FloatArray, de
         n_hessians=search.hessians,
         messages=tuple(messages),
     )
-
-
-def _boundaries(objective: GaussianObjective, theta: FloatArray) -> list[str]:
-    """One sentence for every standard deviation that is zero and every degenerate correlation matrix."""
-    out = []
-    for term, lam in zip(objective.spec.terms, objective.spec.split(theta), strict=True):
-        label = f"the posterior mode is on the boundary: ({' + '.join(term.names)} | {term.group}):"
-        sd = np.sqrt(np.sum(np.square(lam), axis=1))
-        out += [
-            f"{label} the standard deviation of {name} is zero; sample the posterior, or give it a prior that avoids "
-            "zero such as 'gamma(2, 0.1)'"
-            for name, s in zip(term.names, sd, strict=True)
-            if s == 0
-        ]
-        kept = lam[sd > 0] / sd[sd > 0, None]
-        if len(kept) > 1 and np.linalg.eigvalsh(kept @ kept.T)[0] < DEGENERATE:
-            out.append(
-                f"{label} the correlations are at their limit; sample the posterior, or give them a prior that avoids "
-                "it such as 'lkj(2)'"
-            )
-    return out

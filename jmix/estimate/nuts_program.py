@@ -1,8 +1,8 @@
 """The compiled part of the sampler: NumPyro's No-U-Turn kernel on a flat log density, all chains at once.
 
 One program makes the first state and advances all chains by a number of iterations that is decided when it runs, so
-that warm-up, draws, progress and interruption share it (Hoffman & Gelman 2014, J. Mach. Learn. Res. 15). Coordinates are
-whitened by the curvature at the mode: warm-up has little to learn.
+that warm-up, draws, progress and interruption share it (Hoffman & Gelman 2014, J. Mach. Learn. Res. 15). Coordinates
+are whitened by the curvature at the mode: warm-up has little to learn.
 """
 
 from __future__ import annotations
