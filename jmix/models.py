@@ -59,8 +59,6 @@ class Model:
     @cached_property
     def objective(self) -> GaussianObjective:
         """The marginal likelihood of these data, reduced to sufficient statistics."""
-        if not self.terms:
-            raise ModelError(f"'{self.design.formula}' has no random-effects term such as (1 | group)")
         return build_objective(self.design, self.terms, self.spec)
 
     @cached_property
@@ -191,8 +189,6 @@ class Model:
 
         if start is not None:
             raise ModelError("start is for method='reml' and 'ml'; MAP starts from moment estimates")
-        if not self.terms:
-            raise ModelError(f"'{self.design.formula}' has no random-effects term such as (1 | group) for method='map'")
         solution = fit_map(self.objective, self.priors, self.design.x_names)
         return Fit(self.design, self.spec, self.terms, "MAP", solution, self.objective)
 

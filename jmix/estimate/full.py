@@ -115,7 +115,7 @@ def full_plan(base: Plan, spec: CovarianceSpec, terms: Sequence[RandomTerm], nu:
 def row_data(design: Design, spec: CovarianceSpec, terms: Sequence[RandomTerm]) -> Any:
     """The rows, sorted by the levels of the first factor."""
     n = design.y.shape[0]
-    first = terms[spec.members(spec.groups[0])[0]].codes
+    first = terms[spec.members(spec.groups[0])[0]].codes if terms else np.zeros(n, dtype=np.int32)
     order = np.argsort(first, kind="stable")
     factors = []
     for group in spec.groups:

@@ -115,12 +115,12 @@ def _draws(run: nuts.Run, options: Options, seconds: dict[str, float], groups: S
         max_tree_depth=int(options.max_tree_depth),
         chain_method=options.method,
         init=options.init if isinstance(options.init, str) else "values",
-        marginal=not groups,
+        marginal="effects" not in output,
         interrupted=run.interrupted,
         seconds=seconds | run.seconds,
     )
     stats = SamplerStats(run.diverging, run.n_steps, run.accept_prob, run.energy, run.step_size, run.saturated)
-    effects = dict(zip(groups, output["effects"], strict=True)) if groups else None
+    effects = dict(zip(groups, output["effects"], strict=True)) if "effects" in output else None
     return Draws(
         beta=output["beta"],
         chol=output["chol"],

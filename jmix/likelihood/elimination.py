@@ -37,6 +37,8 @@ class Elimination:
 
 def plan(factors: list[Factor]) -> Elimination:
     """Most levels first; a factor joins the chain when the factor before it is nested in it."""
+    if not factors:
+        return Elimination((), (), (), ())
     ordered = sorted(factors, key=lambda f: -f.n_levels)
     chain: list[Factor] = [ordered[0]]
     raw_parents: list[IntArray] = []

@@ -38,7 +38,7 @@ def check_level(level: Any, name: str = "level") -> float:
 def half_width(fit: Fit, level: float) -> float:
     """Half the width of a Wald interval in standard errors: normal quantile, Student's t for least squares."""
     upper = 0.5 + 0.5 * level
-    if fit.terms or fit.method == "ML":
+    if fit.terms or fit.method in ("ML", "MAP"):
         return NormalDist().inv_cdf(upper)
     from scipy.special import stdtrit
 

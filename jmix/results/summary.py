@@ -80,10 +80,10 @@ def section_text(section: Section) -> str:
 
 
 def _title(fit: Fit) -> str:
+    methods = {"REML": "REML", "ML": "maximum likelihood", "MAP": "maximum a posteriori (MAP)"}
     if fit.terms:
-        methods = {"REML": "REML", "ML": "maximum likelihood", "MAP": "maximum a posteriori (MAP)"}
         return f"Linear mixed model fit by {methods[fit.method]}"
-    return f"Linear model fit by {'maximum likelihood' if fit.method == 'ML' else 'least squares'}"
+    return f"Linear model fit by {methods[fit.method] if fit.method in ('ML', 'MAP') else 'least squares'}"
 
 
 def _call(fit: Fit) -> list[tuple[str, str]]:
@@ -98,7 +98,7 @@ def _call(fit: Fit) -> list[tuple[str, str]]:
 
 
 def _sections(fit: Fit) -> list[Section]:
-    if not fit.terms and fit.method != "ML":
+    if not fit.terms and fit.method not in ("ML", "MAP"):
         return _least_squares_sections(fit)
     if fit.method in ("ML", "MAP"):
         sections = [Section(table=information_table(fit))]
