@@ -247,7 +247,7 @@ REFUSED: dict[str, Case] = {
     "control a number": (using(control=3), ModelError, "control=3: give a dict"),
     "control a text": (using(control="lbfgs"), ModelError, "control='lbfgs': give a dict"),
     "reml a text": (using(reml="yes"), ModelError, "reml='yes': choose True"),
-    "method capital": (lambda: base_model().fit("REML"), ModelError, "method='REML': choose 'reml' or 'ml'"),
+    "method capital": (lambda: base_model().fit("REML"), ModelError, "method='REML': choose 'reml', 'ml' or 'map'"),
     "method None": (lambda: base_model().fit(None), ModelError, "method=None: choose"),
     "method a list": (lambda: base_model().fit(["ml"]), ModelError, r"method=\['ml'\]: choose"),
     # --- start and parameters

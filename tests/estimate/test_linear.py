@@ -18,7 +18,7 @@ def model():
 
 def test_posterior_of_a_linear_regression(model):
     post = model.sample(draws=1500, tune=500, seed=4, progress=False)
-    x, y = model.design.X, model.design.y
+    x = model.design.X
     n, p = x.shape
     fit = model.fit("ml")
     rss = float(np.sum(fit.residuals() ** 2))
