@@ -1,5 +1,6 @@
 # The process in which lme4 does one job: Rscript lme4.R task folder formula reml repeats budget count
 suppressPackageStartupMessages(library(lme4))
+source(file.path(dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))), "columns.R"))
 arguments <- commandArgs(trailingOnly = TRUE)
 task <- arguments[1]
 folder <- arguments[2]
@@ -9,24 +10,6 @@ repeats <- as.integer(arguments[5])
 budget <- as.numeric(arguments[6])
 count <- as.integer(arguments[7])
 
-clock <- function() proc.time()[["elapsed"]]
-number <- function(x) paste0("[", paste(sprintf("%.17g", x), collapse = ","), "]")
-report <- function(...) {
-  fields <- list(...)
-  cat("@@{", paste(sprintf("\"%s\":%s", names(fields), unlist(fields)), collapse = ","), "}\n", sep = "")
-}
-read_columns <- function() {
-  columns <- read.table(file.path(folder, "columns.txt"), header = TRUE, stringsAsFactors = FALSE)
-  frame <- lapply(seq_len(nrow(columns)), function(i) {
-    what <- if (columns$kind[i] == "double") "double" else "integer"
-    values <- readBin(file.path(folder, paste0(columns$name[i], ".bin")), what, n = columns$rows[i])
-    if (columns$kind[i] != "factor") return(values)
-    levels <- readLines(file.path(folder, paste0(columns$name[i], ".levels")))
-    factor(levels[values + 1L], levels = levels)
-  })
-  names(frame) <- columns$name
-  as.data.frame(frame)
-}
 timed <- function(work) {
   begin <- clock()
   for (i in seq_len(repeats)) {
@@ -44,7 +27,7 @@ resident <- function(field) {
   as.numeric(gsub("[^0-9]", "", line)) * 1024
 }
 
-data <- read_columns()
+data <- read_columns(folder)
 invisible(lmer(Reaction ~ Days + (Days | Subject), sleepstudy))
 if (task == "fit") {
   result <- quietly(timed(function() fit(data)))

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("jmix", "jax", "jaxlib", "numpy", "pandas", "glmm", "mixedlm", "statsmodels")
+PACKAGES = ("jmix", "jax", "jaxlib", "numpyro", "numpy", "pandas", "glmm", "mixedlm", "statsmodels")
 
 
 def use_cores(count: int) -> int:
@@ -69,6 +69,9 @@ def describe(cores: int) -> dict[str, Any]:
     lme4 = r_version("lme4")
     if lme4:
         versions["R"] = lme4
+    rjags = r_version("rjags")
+    if rjags:
+        versions["R "] = rjags
     return {"processor": processor(), "cores": cores, "accelerator": accelerator(), "versions": versions}
 
 

@@ -82,11 +82,23 @@ PYTHON: dict[str, tuple[str, Fit, Estimates]] = {
     "statsmodels": ("statsmodels", fit_statsmodels, statsmodels_estimates),
 }
 R_PACKAGES = {"lme4": "lme4", "lme4 (reference BLAS)": "lme4"}
-ALL = ("jmix", "jmix (+ fitted)", "lme4", "lme4 (reference BLAS)", "glmm", "glmm (no df)", "mixedlm", "statsmodels")
+JAGS = ("jags", "jags (2 processes)", "jags (published)")
+SAMPLERS = {"numpyro": "numpyro"}
+ALL = (
+    *("jmix", "jmix (+ fitted)", "lme4", "lme4 (reference BLAS)", "glmm", "glmm (no df)", "mixedlm", "statsmodels"),
+    *JAGS,
+    *SAMPLERS,
+)
 
 
 def missing(name: str) -> bool:
     """Whether the contestant is not installed here."""
+    if name in JAGS:
+        from benchmarks.machine import r_version
+
+        return r_version("rjags") is None
+    if name in SAMPLERS:
+        return find_spec(SAMPLERS[name]) is None
     if name in R_PACKAGES:
         from benchmarks.machine import r_version, reference_blas
 

@@ -1,4 +1,6 @@
-"""The command ``jmix``: options, errors and exit codes; the work is in ``cli_fit``, ``cli_data`` and ``cli_info``."""
+"""The command ``jmix``: options, errors and exit codes; the work is in ``cli_fit``, ``cli_sample``, ``cli_data`` and
+``cli_info``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ FAILED, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
 
 _CODES = f"""exit codes:
   0    done
-  1    not converged (fit --strict)
+  1    not converged (with --strict)
   {FAILED}    wrong input or options: one line on stderr says what
   {INTERNAL}   a mistake in jmix
   {INTERRUPTED}  interrupted
@@ -31,6 +33,12 @@ _CODES = f"""exit codes:
 _FIT = """examples:
   jmix fit sleepstudy "Reaction ~ Days + (Days | Subject)"
   jmix fit pupils.csv "score ~ ses + (1 | school/class)" --ml --factor class --out results
+"""
+
+_SAMPLE = """examples:
+  jmix sample sleepstudy "Reaction ~ Days + (Days | Subject)" --hypothesis "Days > 0"
+  jmix sample pupils.csv "score ~ ses + (1 | school)" --prior "b=normal(0, 10)" --prior "sd=half_normal(5)" --out post
+  jmix sample pupils.csv "score ~ ses + (1 | school)" --priors-only
 """
 
 
@@ -52,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``jmix``; those of the process when left out.
 
     Returns:
-        The exit code: 0; 1 with ``--strict`` when a fit did not converge; 2 for wrong input; 70 for a mistake in jmix;
+        The exit code: 0; 1 with ``--strict`` when it did not converge; 2 for wrong input; 70 for a mistake in jmix;
         130 after Ctrl-C; 141 when the reader of the output has left.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -153,31 +161,97 @@ def build_parser() -> argparse.ArgumentParser:
         )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_fit(commands, debug)
+    _add_sample(commands, debug)
     _add_data(commands, debug)
     _add_info(commands, debug)
     return parser
 
 
 def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
-    text = "fit a linear mixed model and print its summary"
-    fit = commands.add_parser(
-        "fit",
+    fit = _model_command(commands, debug, "fit", "fit a linear mixed model and print its summary", _FIT)
+    fit.set_defaults(module="jmix.cli_fit")
+    model = fit.add_argument_group("model")
+    model.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    _add_columns(model)
+    _add_reading(fit.add_argument_group("reading csv and tsv"))
+    output = fit.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="also write tables, summary and fit to a folder (replaces earlier ones)"
+    )
+    _add_manner(output)
+
+
+def _add_sample(commands: Any, debug: argparse.ArgumentParser) -> None:
+    text = "sample the posterior of a linear mixed model by NUTS and print its summary"
+    sample = _model_command(commands, debug, "sample", text, _SAMPLE)
+    sample.set_defaults(module="jmix.cli_sample")
+    model = sample.add_argument_group("model")
+    model.add_argument(
+        "--prior",
+        metavar="NAME=PRIOR",
+        action="append",
+        default=[],
+        help="prior of a parameter or a class (b, Intercept, sd, cor, sigma), e.g. 'b=normal(0, 10)' (repeatable)",
+    )
+    model.add_argument("--family", default="gaussian", help="of the response: gaussian, or student for outliers")
+    _add_columns(model)
+    _add_sampler(sample.add_argument_group("sampler"))
+    _add_reading(sample.add_argument_group("reading csv and tsv"))
+    output = sample.add_argument_group("output")
+    output.add_argument(
+        "--priors-only", "--show-priors", action="store_true", help="print the priors, defaults marked, and stop"
+    )
+    output.add_argument(
+        "--hypothesis", metavar="TEXT", action="append", default=[], help="also judge e.g. 'Days > 0' (repeatable)"
+    )
+    output.add_argument("--prob", metavar="P", type=float, default=0.95, help="probability of the intervals: 0.95")
+    output.add_argument("--hdi", action="store_true", help="highest density intervals instead of equal tails")
+    output.add_argument(
+        "--out",
+        metavar="DIR",
+        help="also write draws, tables, plots, summary and posterior to a folder (replaces earlier ones)",
+    )
+    _add_manner(output)
+    output.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def _add_sampler(sampler: Any) -> None:
+    for name, metavar, default, text in (
+        ("--draws", "N", 1000, "kept draws a chain"),
+        ("--tune", "N", 1000, "warm-up iterations a chain"),
+        ("--chains", "N", 4, "number of chains"),
+        ("--seed", "N", 0, "the same seed, the same draws"),
+        ("--thin", "N", 1, "iterations a kept draw"),
+        ("--target-accept", "P", 0.8, "acceptance to tune to; raise it after divergences"),
+        ("--max-tree-depth", "N", 10, "2 to this power, less one, steps a draw at most"),
+    ):
+        sampler.add_argument(name, metavar=metavar, type=type(default), default=default, help=f"{text}: {default}")
+
+
+def _model_command(
+    commands: Any, debug: argparse.ArgumentParser, name: str, text: str, examples: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        epilog=_FIT,
+        epilog=examples,
         parents=[debug],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    fit.set_defaults(module="jmix.cli_fit")
-    fit.add_argument(
+    command.add_argument(
         "data",
         metavar="DATA",
         help="a .csv, .tsv (also .gz) or .parquet file, or a data set that ships with jmix",
     )
-    fit.add_argument("formula", metavar="FORMULA", help='as in lme4, e.g. "y ~ x + (x | g)"; text columns are factors')
-    model = fit.add_argument_group("model")
-    model.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
+    command.add_argument(
+        "formula", metavar="FORMULA", help='as in lme4, e.g. "y ~ x + (x | g)"; text columns are factors'
+    )
+    return command
+
+
+def _add_columns(model: Any) -> None:
     model.add_argument("--weights", metavar="COL", help="column of prior weights")
     model.add_argument("--offset", metavar="COL", help="column of known additions to the linear predictor")
     model.add_argument(
@@ -190,13 +264,11 @@ def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
         default=[],
         help="coding of a factor: treatment, sum, helmert, poly, diff or SAS (repeatable)",
     )
-    _add_reading(fit.add_argument_group("reading csv and tsv"))
-    output = fit.add_argument_group("output")
-    output.add_argument(
-        "--out", metavar="DIR", help="also write tables, summary and fit to a folder (replaces earlier ones)"
-    )
+
+
+def _add_manner(output: Any) -> None:
     output.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    output.add_argument("--strict", action="store_true", help="exit code 1 if the fit has not converged")
+    output.add_argument("--strict", action="store_true", help="exit code 1 if it has not converged")
 
 
 def _add_reading(reading: Any) -> None:

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import crossed_gpu, evaluation, insteval, million, refits, sleepstudy
+from benchmarks.cases import (
+    bayes_scaling,
+    crossed_gpu,
+    evaluation,
+    insteval,
+    jags,
+    million,
+    numpyro_full,
+    refits,
+    sleepstudy,
+)
 from benchmarks.session import Session
 from benchmarks.tables import Table
 
@@ -13,4 +23,7 @@ CASES: dict[str, Callable[[Session], list[Table]]] = {
     "refits": refits.run,
     "evaluation": evaluation.run,
     "crossed_gpu": crossed_gpu.run,
+    "jags": jags.run,
+    "numpyro_full": numpyro_full.run,
+    "bayes_scaling": bayes_scaling.run,
 }

@@ -36,7 +36,8 @@ class Options:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise ModelError(f"{name}={value!r}: give a whole number, {least} or more")
-        if not 0.0 < float(self.target_accept) < 1.0:
+        accept = self.target_accept
+        if isinstance(accept, bool) or not isinstance(accept, int | float | np.number) or not 0.0 < accept < 1.0:
             raise ModelError(f"target_accept={self.target_accept!r}: give a number between 0 and 1, such as 0.95")
         if self.max_tree_depth > 15:
             raise ModelError(f"max_tree_depth={self.max_tree_depth}: 15 is the greatest, 32,767 steps a draw")

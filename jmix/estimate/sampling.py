@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,12 @@ def _run(kernel: Kernel, data: Any, start: WarmStart, points: Points, options: O
             told = nuts.Shifted(monitor, i * total)
             size = {"draws": int(options.draws), "thin": int(options.thin)}
             begin = Points(*(part[own] for part in points))
-            runs.append(nuts.sample(kernel, data, start.place, begin, keys[own], monitor=told, **size))
+            try:
+                runs.append(nuts.sample(kernel, data, start.place, begin, keys[own], monitor=told, **size))
+            except KeyboardInterrupt:
+                if not runs:
+                    raise
+                return replace(nuts.joined(runs), interrupted=True)
             if runs[-1].interrupted:
                 break
     return nuts.joined(runs)

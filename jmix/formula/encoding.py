@@ -30,6 +30,7 @@ class NewTerm:
     Attributes:
         group: name of the grouping factor. codes: (n,) int32, -1 for a level not seen in training or missing.
         names, columns: as in :class:`jmix.design.RandomTerm`. unseen: up to ten labels of levels not seen.
+        fresh: (n,) int32, numbers from 0 of the distinct levels not seen, -1 for known levels and missing ones.
     """
 
     group: str
@@ -37,6 +38,7 @@ class NewTerm:
     names: list[str]
     columns: tuple[FloatArray, ...]
     unseen: tuple[str, ...]
+    fresh: IntArray
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,12 @@ class Encoding:
         found = []
         for block in blocks:
             grouping = self.groupings[block.group]
-            codes, unseen = grouping.encode([evaluator.group(node) for node in block.factors])
+            factors = [evaluator.group(node) for node in block.factors]
+            codes, unseen = grouping.encode(factors)
             columns = coder.columns(block.terms)
             arrays = column_arrays(coder, columns, n, shared)
-            found.append(NewTerm(block.group, codes, [c.name for c in columns], arrays, unseen))
+            fresh = grouping.fresh(factors, codes)
+            found.append(NewTerm(block.group, codes, [c.name for c in columns], arrays, unseen, fresh))
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:

@@ -45,6 +45,22 @@ class Grouping:
         labels = dict.fromkeys(":".join(f.levels[f.codes[row]] for f in factors) for row in rows)
         return np.where(found, place, -1).astype(np.int32), tuple(labels)[:10]
 
+    def fresh(self, factors: Sequence[Categories], codes: IntArray) -> IntArray:
+        """(n,) numbers 0, 1, ... of the distinct levels not seen in training; -1 for known levels and missing ones.
+
+        Args:
+            codes: (n,) from ``encode``.
+        """
+        new = codes < 0
+        for factor in factors:
+            new &= factor.codes >= 0
+        out = np.full(codes.size, -1, dtype=np.int32)
+        rows = np.flatnonzero(new)
+        if rows.size:
+            cells = np.stack([factor.codes[rows] for factor in factors], axis=1)
+            out[rows] = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
+        return out
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         cells = [] if len(self.parts) == 1 else self.cells.tolist()

@@ -1,4 +1,4 @@
-"""Results on disk: one ``.npz`` archive of plain arrays and JSON text, without pickle. Nothing in a file is executed."""
+"""Results on disk: one ``.npz`` archive of plain arrays and JSON text, no pickle. Nothing in a file is executed."""
 
 from __future__ import annotations
 

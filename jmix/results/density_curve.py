@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,16 @@ from jmix.spec.supports import ScalarPrior
 
 if TYPE_CHECKING:
     from jmix.results.posterior import Posterior
+    from jmix.spec.priors import PriorSet
 
 FloatArray = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
 POINTS = 256
+FAR = 15.0
+"""Interquartile ranges from the median beyond which a draw has no part in the picture: 20 standard deviations of a
+normal distribution.
+"""
 
 
 def ranges(post: Posterior) -> dict[str, Range]:
@@ -31,7 +36,7 @@ def ranges(post: Posterior) -> dict[str, Range]:
     for names in cor_names(post.spec):
         out |= dict.fromkeys(names, (-1.0, 1.0))
     out |= {name: (0.0, np.inf) for name in ("sigma", "nu") if name in out}
-    priors = post.priors
+    priors = cast("PriorSet | None", post.priors)
     if priors is None:
         return out
     scalars = dict(zip(post.design.x_names, priors.coefficients, strict=True)) | {"sigma": priors.sigma}
@@ -46,34 +51,35 @@ def _within(bound: Range, prior: ScalarPrior | None) -> Range:
     """The part of a range that the prior allows."""
     if prior is None:
         return bound
-    with np.errstate(divide="ignore"):
-        ends = [float(prior.parameter(np.float64(end))) if _usable(prior, end) else end for end in prior_ends(prior)]
+    ends = [prior.low, prior.high]
+    if prior.on != "value":
+        with np.errstate(divide="ignore"):
+            ends = [float(prior.parameter(np.float64(max(end, 0.0)))) for end in ends]
     return max(bound[0], min(ends)), min(bound[1], max(ends))
-
-
-def prior_ends(prior: ScalarPrior) -> Range:
-    """Bounds of the prior's own variable; that of a precision or a variance is positive."""
-    return (prior.low if prior.on == "value" else max(prior.low, 0.0)), prior.high
-
-
-def _usable(prior: ScalarPrior, end: float) -> bool:
-    return prior.on != "value" and not np.isnan(end)
 
 
 def density_curve(draws: FloatArray, bound: Range) -> tuple[FloatArray, FloatArray]:
     """Grid and density, each (256,), of (N,) draws; empty where there is nothing to estimate.
 
     The estimate is reflected at a bound of the parameter. Elsewhere the grid reaches beyond the draws, far enough for
-    the curve to come down.
+    the curve to come down; but a few draws in a heavy tail, very far from the others, are beyond its ends.
     """
-    draws = draws[np.isfinite(draws)]
-    if draws.size < FEWEST_DRAWS or draws.min() == draws.max():
+    everything = draws[np.isfinite(draws)]
+    if everything.size < FEWEST_DRAWS or everything.min() == everything.max():
         return np.zeros(0), np.zeros(0)
+    draws = _near(everything)
     reach = 3.0 * float(draws.std()) * draws.size ** (-0.2)
     low, high = max(bound[0], float(draws.min()) - reach), min(bound[1], float(draws.max()) + reach)
     shift, scale = float(draws.min()), float(np.ptp(draws))
     limits = (min((low - shift) / scale, 0.0), max((high - shift) / scale, 1.0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        grid, density, _ = array_stats().kde((draws - shift) / scale, grid_len=POINTS, custom_lims=limits)
-    return np.asarray(grid * scale + shift), np.asarray(density / scale)
+        estimate = array_stats().kde((draws - shift) / scale, bw="silverman", grid_len=POINTS, custom_lims=limits)
+    grid, density = (np.asarray(part, dtype=np.float64) for part in estimate[:2])
+    return grid * scale + shift, density / scale * (draws.size / everything.size)
+
+
+def _near(draws: FloatArray) -> FloatArray:
+    """The draws within many times the interquartile range of the median."""
+    lower, median, upper = np.quantile(draws, [0.25, 0.5, 0.75])
+    return draws[np.abs(draws - median) <= FAR * (upper - lower)] if upper > lower else draws

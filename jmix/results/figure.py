@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jmix.errors import JmixError, ModelError
 
@@ -16,12 +17,13 @@ INK, MUTED, LINE = "#1A1A1A", "#666666", "#D0D0D0"
 FILL, BAND = "#0072B2", "#9CC9E8"
 DIVERGENT = "#D55E00"
 SMALL, NORMAL, LARGE = 8.0, 9.0, 10.5
+Layout = Literal["constrained"] | None
 LARGEST = 200.0
 """Greatest height of a figure in inches."""
 
 
-def new_figure(size: tuple[float, float], figsize: Any = None) -> Any:
-    """An empty figure with its constrained layout; ``figsize`` in inches, where the user gave one.
+def new_figure(size: tuple[float, float], figsize: Any = None, layout: Layout = "constrained") -> Any:
+    """An empty figure; ``figsize`` in inches, where the user gave one.
 
     Raises:
         JmixError: matplotlib is missing. ModelError: a size that is not two positive numbers.
@@ -30,7 +32,7 @@ def new_figure(size: tuple[float, float], figsize: Any = None) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise JmixError("plots need matplotlib: pip install 'jmix[plots]'") from error
-    figure: Any = Figure(figsize=size if figsize is None else _size(figsize), layout="constrained")
+    figure: Any = Figure(figsize=size if figsize is None else _size(figsize), layout=layout)
     figure._repr_png_ = partial(_png, figure)  # a notebook shows the figure, whatever its backend
     return figure
 
@@ -66,7 +68,7 @@ def few_ticks(axis: Any, most: int) -> None:
     """At most so many ticks on an axis, at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(most, min_n_ticks=2))
+    axis.set_major_locator(MaxNLocator(most, min_n_ticks=2, steps=[1, 2, 2.5, 5, 10]))
 
 
 def heading(axes: Any, text: str, *, size: float = NORMAL) -> None:
@@ -83,12 +85,11 @@ def plain_text(text: str, most: int = 44) -> str:
 
 def number(value: float, spread: float) -> str:
     """A number with the decimals that a spread deserves: two digits of it."""
-    import math
-
     if not math.isfinite(value):
         return "NaN"
     decimals = 2 if not (math.isfinite(spread) and spread > 0) else max(0, 1 - math.floor(math.log10(spread)))
-    return f"{value + 0.0:.{decimals}f}" if decimals <= 6 and abs(value) < 1e6 else f"{value:.3g}"
+    text = f"{value + 0.0:.{decimals}f}" if decimals <= 6 and abs(value) < 1e6 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def each(axes: Any, draw: Callable[..., None], *lists: Any) -> None:
@@ -98,3 +99,14 @@ def each(axes: Any, draw: Callable[..., None], *lists: Any) -> None:
         draw(panel, *items)
     for panel in panels[len(lists[0]) :]:
         panel.remove()
+
+
+def folded(text: str, most: int) -> str:
+    """A name over up to three lines, broken after ``__`` or by force, each of at most ``most`` characters."""
+    lines = [""]
+    for part in plain_text(text, 3 * most).replace("__", "__\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > most:
+            lines.append("")
+        lines[-1] += part
+    pieces = [line[i : i + most] for line in lines for i in range(0, len(line), most)]
+    return "\n".join(pieces)

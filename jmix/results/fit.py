@@ -69,16 +69,9 @@ class Fit(Estimates):
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Fixed effects plus random effects, by grouping factor."""
-        out = {}
-        fixef = self.fixef()
-        for group, frame in self.ranef().items():
-            extra = [c for c in dict.fromkeys(frame.columns) if c not in fixef.index]
-            table = pd.DataFrame(0.0, index=frame.index, columns=[*fixef.index, *extra])
-            table[fixef.index] += fixef
-            for i, name in enumerate(frame.columns):
-                table[name] += frame.iloc[:, i]
-            out[group] = table
-        return out
+        from jmix.results.coefficients import coefficients
+
+        return coefficients(self.fixef(), self.ranef())
 
     # --- fitted values ----------------------------------------------------------------------------------------------
     @cached_property

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from jmix.errors import ModelError
+from jmix.results.expressions import spellings
 from jmix.spec.names import cor_names, sd_names
 
 if TYPE_CHECKING:
@@ -31,12 +32,10 @@ def chosen(post: Posterior, parameters: Parameters) -> list[str]:
     if parameters is None:
         return everything
     asked = [parameters] if isinstance(parameters, str) else list(parameters)
-    groups, out = classes(post), []
+    groups, spelled, out = classes(post), spellings(everything, post.design.x_names), []
     for name in asked:
-        if name in post.parameters:
-            out.append(name)
-        elif name == "Intercept" and "(Intercept)" in post.parameters:
-            out.append("(Intercept)")
+        if name in spelled:
+            out.append(spelled[name])
         elif name in groups:
             out += groups[name]
         else:

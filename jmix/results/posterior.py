@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,25 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from jmix.design import Design
-from jmix.estimate.draws import Draws, SamplerSettings
-from jmix.estimate.objective import GaussianObjective
-from jmix.spec.covariance import CovarianceSpec
-from jmix.spec.names import parameter_names
+from jmix.results.derived import Derived
 
 if TYPE_CHECKING:
-    from jmix.design import RandomTerm
     from jmix.results.hypothesis import Hypotheses
+    from jmix.results.parameter_choice import Parameters
     from jmix.results.posterior_status import SamplingStatus
     from jmix.results.posterior_summary import PosteriorSummary
-    from jmix.spec.priors import PriorSet
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
-    """Draws from the posterior of a model.
+class Posterior(Derived):
+    """Draws from the posterior of a model, and everything that follows from them.
 
     Attributes:
         design: the data as arrays, with the encoding of the formula. terms: the random terms in lme4's order.
@@ -38,83 +32,7 @@ class Posterior:
         priors: the priors in force. family: "gaussian" or "student".
     """
 
-    design: Design
-    spec: CovarianceSpec
-    terms: tuple[RandomTerm, ...]
-    objective: GaussianObjective
-    priors: PriorSet
-    draws: Draws
-    family: str = "gaussian"
-
-    @property
-    def formula(self) -> str:
-        """The formula as the user wrote it."""
-        return self.design.formula
-
-    @property
-    def settings(self) -> SamplerSettings:
-        """How the draws were made."""
-        return self.draws.settings
-
-    @property
-    def chains(self) -> int:
-        """Number of chains."""
-        return self.draws.shape[0]
-
-    @property
-    def n_draws(self) -> int:
-        """Draws of all chains together."""
-        return self.draws.shape[0] * self.draws.shape[1]
-
-    @cached_property
-    def parameters(self) -> Mapping[str, FloatArray]:
-        """(C, D) draws of every parameter by its name: fixed effects as in R, then ``sd_Subject__Intercept``,
-        ``cor_Subject__Intercept__Days``, ``sigma`` and ``nu`` as in brms.
-        """
-        draws, spec = self.draws, self.spec
-        names = parameter_names(self.design.x_names, spec, nu=draws.nu is not None)
-        columns: list[FloatArray] = [draws.beta[:, :, i] for i in range(draws.beta.shape[2])]
-        for sd in draws.sd:
-            columns += [sd[:, :, a] for a in range(sd.shape[2])]
-        for cor in draws.cor:
-            q = cor.shape[2]
-            columns += [cor[:, :, b, a] for a in range(q) for b in range(a + 1, q)]
-        columns.append(draws.sigma)
-        if draws.nu is not None:
-            columns.append(draws.nu)
-        return dict(zip(names, columns, strict=True))
-
-    def __getitem__(self, name: str) -> FloatArray:
-        """(C, D) draws of one parameter, by its name in ``parameters``."""
-        return self.parameters[name]
-
-    def frame(self) -> Any:
-        """One row a draw: columns ``chain``, ``draw`` and every parameter."""
-        import pandas as pd
-
-        c, d = self.draws.shape
-        head = {"chain": np.repeat(np.arange(c), d), "draw": np.tile(np.arange(d), c)}
-        return pd.DataFrame({**head, **{k: v.reshape(-1) for k, v in self.parameters.items()}})
-
     # --- estimates --------------------------------------------------------------------------------------------------
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return int(self.design.y.shape[0])
-
-    def ngrps(self) -> dict[str, int]:
-        """Number of levels of each grouping factor."""
-        return {t.group: len(t.levels) for t in self.terms}
-
-    @property
-    def beta(self) -> FloatArray:
-        """(p,) posterior means of the fixed effects as an array."""
-        return np.asarray(self.draws.beta.mean(axis=(0, 1)))
-
-    def fixef(self) -> pd.Series:
-        """(p,) posterior means of the fixed effects (brms's ``Estimate``), named as in R."""
-        return pd.Series(self.beta, index=self.design.x_names, name="estimate")
-
     def se(self) -> pd.Series:
         """(p,) posterior standard deviations of the fixed effects (brms's ``Est.Error``)."""
         from jmix.results.posterior_frames import fixed_draws
@@ -127,11 +45,6 @@ class Posterior:
         from jmix.results.posterior_frames import vcov
 
         return vcov(self)
-
-    @property
-    def sigma(self) -> float:
-        """Posterior mean of the residual standard deviation (of the scale, for family "student")."""
-        return float(self.draws.sigma.mean())
 
     @property
     def theta(self) -> pd.Series:
@@ -243,6 +156,82 @@ class Posterior:
 
         return judge(self, hypothesis, alpha, prior)
 
+    # --- plots ------------------------------------------------------------------------------------------------------
+    def plot_trace(self, parameters: Parameters = None, *, figsize: tuple[float, float] | None = None) -> Any:
+        """Densities by chain at the left, traces by chain at the right, divergences as ticks below the trace.
+
+        All plots return a matplotlib ``Figure`` that no window shows: a notebook does, ``savefig(path)`` writes it.
+
+        Args:
+            parameters: names in ``parameters``, or the classes "b", "sd" and "cor"; all of them when left out.
+            figsize: width and height in inches.
+
+        Raises:
+            ModelError: there is no such parameter. JmixError: matplotlib is missing.
+        """
+        from jmix.results.posterior_plots import plot_trace
+
+        return plot_trace(self, parameters, figsize)
+
+    def plot_density(
+        self,
+        parameters: Parameters = None,
+        prob: float = 0.95,
+        *,
+        point: Literal["median", "mean"] = "median",
+        interval: Literal["eti", "hdi"] = "eti",
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
+        """Posterior density of each parameter within its bounds, with a point and an interval; see ``plot_trace``.
+
+        Args:
+            prob: probability of the interval. interval: "eti" with equal tails, "hdi" with highest density.
+        """
+        from jmix.results.posterior_plots import plot_density
+
+        return plot_density(self, parameters, prob, figsize, point=point, interval=interval)
+
+    def plot_pairs(
+        self,
+        parameters: Parameters = None,
+        *,
+        kind: Literal["auto", "scatter", "hexbin"] = "auto",
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
+        """Each pair of at most 20 parameters, densities on the diagonal, divergences highlighted; see ``plot_trace``.
+
+        Args:
+            kind: a point a draw, or counts in hexagons (darker is more, on the log scale); "auto" by their number.
+        """
+        from jmix.results.posterior_pairs import plot_pairs
+
+        return plot_pairs(self, parameters, figsize, kind=kind)
+
+    def plot_forest(
+        self,
+        parameters: Parameters = None,
+        prob: float = 0.95,
+        *,
+        inner: float = 0.5,
+        group: str | None = None,
+        diagnostics: bool = True,
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
+        """Medians with an inner and an outer interval with equal tails, each class of parameters on its own scale.
+
+        Args:
+            parameters: as in ``plot_trace``; with ``group``, columns of its random effects, e.g. "Days".
+            prob: probability of the outer, ``inner`` of the inner interval.
+            group: a grouping factor: its random effects instead of the parameters, levels in order of the first column.
+            diagnostics: columns with R-hat and bulk effective sample size.
+
+        Raises:
+            ModelError: there is no such parameter or grouping factor. JmixError: matplotlib is missing.
+        """
+        from jmix.results.posterior_forest import plot_forest
+
+        return plot_forest(self, parameters, prob, figsize, inner=inner, group=group, diagnostics=diagnostics)
+
     # --- files ------------------------------------------------------------------------------------------------------
     def save(self, path: str | Path) -> None:
         """Write draws, data, priors and settings to one ``.npz`` file, which ``jmix.load_posterior`` reads again.
@@ -251,7 +240,7 @@ class Posterior:
         becomes the netCDF file of ``to_arviz()`` instead, for ArviZ to read.
 
         Raises:
-            DataError: the folder does not exist or cannot be written. JmixError: a ``.nc`` file, and ArviZ is missing.
+            DataError: the folder does not exist or cannot be written. JmixError: ``.nc`` without ArviZ and h5netcdf.
         """
         from jmix.results.posterior_io import save
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.design import Design
-from jmix.errors import DataError
+from jmix.errors import DataError, JmixError
 from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
 from jmix.estimate.objective import build_objective
 from jmix.results.archive import POSTERIOR, UNREADABLE, Arrays, damaged, floats, read, require, write
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 FAMILIES = ("gaussian", "student")
 NETCDF = (".nc", ".netcdf")
+ENGINES = ("h5netcdf", "netCDF4")
+"""Packages either of which xarray needs to write groups."""
 
 _STATS: dict[str, Any] = {
     "diverging": np.bool_,
@@ -38,7 +41,8 @@ def save(post: Posterior, path: str | Path) -> None:
     """Write a posterior to exactly ``path``; see ``Posterior.save``.
 
     Raises:
-        DataError: the folder does not exist or cannot be written. JmixError: a ``.nc`` file, and ArviZ is missing.
+        DataError: the folder does not exist or cannot be written.
+        JmixError: a ``.nc`` file, and ArviZ or h5netcdf is missing.
     """
     if Path(path).suffix.lower() in NETCDF:
         _save_netcdf(post, Path(path))
@@ -64,6 +68,8 @@ def save(post: Posterior, path: str | Path) -> None:
 
 
 def _save_netcdf(post: Posterior, path: Path) -> None:
+    if not any(find_spec(name) for name in ENGINES):
+        raise JmixError("netCDF files need h5netcdf or netCDF4: pip install h5netcdf; or save with the ending .npz")
     data = post.to_arviz()
     try:
         data.to_netcdf(str(path))
@@ -110,9 +116,7 @@ def _unpack_draws(meta: dict[str, Any], arrays: Arrays, design: Design, spec: Co
     require(sigma.ndim == 2 and sigma.size > 0)
     settings = SamplerSettings(**meta["settings"])
     require((settings.chains, settings.draws) == sigma.shape)
-    chol = tuple(
-        floats(arrays[f"draws.chol.{i}"], (*sigma.shape, term.q, term.q)) for i, term in enumerate(spec.terms)
-    )
+    chol = tuple(floats(arrays[f"draws.chol.{i}"], (*sigma.shape, term.q, term.q)) for i, term in enumerate(spec.terms))
     return Draws(
         beta=floats(arrays["draws.beta"], (*sigma.shape, len(design.x_names))),
         chol=chol,
@@ -140,4 +144,5 @@ def _unpack_effects(
     require(sorted(groups) == sorted(spec.groups))
     levels = {term.group: len(term.levels) for term in design.terms}
     sizes = [(*shape, levels[group], spec.group_q(group)) for group in groups]
-    return {g: floats(arrays[f"draws.effects.{i}"], size) for i, (g, size) in enumerate(zip(groups, sizes, strict=True))}
+    values = [floats(arrays[f"draws.effects.{i}"], size) for i, size in enumerate(sizes)]
+    return dict(zip(groups, values, strict=True))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from jmix.design import Design
 from jmix.errors import DataError, ModelError
 from jmix.results.rows import Rows, add_random, conditional_variance, fixed_part, make_rows, population_variance
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+POPULATION = "new_levels='population' predicts them with a random effect of zero"
 
 
 def predict(
@@ -42,9 +46,9 @@ def predict(
     if new_levels not in ("error", "population"):
         raise ModelError(f"new_levels={new_levels!r}: choose 'error' or 'population'")
     if data is None:
-        rows, valid, index = _fitted_rows(fit, conditional), np.ones(fit.nobs, dtype=np.bool_), fit.design.index
+        rows, valid, index = fitted_rows(fit.design, conditional), np.ones(fit.nobs, dtype=np.bool_), fit.design.index
     else:
-        rows, valid, index = _new_rows(fit, data, conditional, new_levels)
+        rows, valid, index = new_rows(fit.design, data, conditional, new_levels)
     eta = add_random(fixed_part(fit, rows), rows, fit.modes if rows.columns else {})
     value = pd.Series(np.where(valid, eta, np.nan), index=index, name="fit")
     if not se:
@@ -52,36 +56,46 @@ def predict(
     return pd.DataFrame({"fit": value, "se": _standard_errors(fit, rows, valid)}, index=index)
 
 
-def _fitted_rows(fit: Fit, conditional: bool) -> Rows:
-    return make_rows(fit.design.X, fit.design.offset, fit.terms if conditional else ())
+def fitted_rows(design: Design, conditional: bool) -> Rows:
+    """The rows of the fit."""
+    return make_rows(design.X, design.offset, design.terms if conditional else ())
 
 
-def _new_rows(fit: Fit, data: Any, conditional: bool, new_levels: str) -> tuple[Rows, BoolArray, Any]:
-    """Encoded rows, which of them can be predicted, and their index."""
-    random = conditional and bool(fit.terms)
-    new = fit.design.encoding.encode(data, response=False, random=random)
-    if fit.design.encoding.offset_array:
+def new_rows(
+    design: Design, data: Any, conditional: bool, new_levels: str, remedy: str = POPULATION
+) -> tuple[Rows, BoolArray, Any]:
+    """Encoded rows, which of them can be predicted, and their index.
+
+    Args:
+        new_levels: "error" refuses unseen levels and gives no prediction for missing ones. remedy: against unseen ones.
+
+    Raises:
+        DataError: missing columns, unseen levels, or an offset that new rows cannot have.
+    """
+    random = conditional and bool(design.random)
+    new = design.encoding.encode(data, response=False, random=random)
+    if design.encoding.offset_array:
         raise DataError(
             "the fit has an offset that was given as an array, so new rows have none; fit with offset='column' or "
             "offset(column) in the formula to predict new data"
         )
     valid = new.complete.copy()
-    terms = [new.random[i] for i in fit.design.term_order] if random else []
+    terms = [new.random[i] for i in design.term_order] if random else []
     if new_levels == "error":
         for term in terms:
-            _refuse_unseen(term)
+            _refuse_unseen(term, remedy)
             valid &= term.codes >= 0
-    return make_rows(new.X, new.offset, terms), valid, new.index
+    rows = make_rows(new.X, new.offset, terms)
+    return replace(rows, fresh={term.group: term.fresh for term in terms}), valid, new.index
 
 
-def _refuse_unseen(term: Any) -> None:
+def _refuse_unseen(term: Any, remedy: str) -> None:
     if not term.unseen:
         return
     shown = ", ".join(map(repr, term.unseen[:5])) + (", …" if len(term.unseen) > 5 else "")
     raise DataError(
         f"the grouping factor {term.group} has levels that the fit has not seen: {shown}; "
-        "new_levels='population' predicts them with a random effect of zero, conditional=False predicts all rows "
-        "without random effects"
+        f"{remedy}, conditional=False predicts all rows without random effects"
     )
 
 
@@ -121,7 +135,7 @@ def simulate(fit: Fit, n: int = 1, *, seed: int = 0, conditional: bool = False) 
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ModelError(f"simulate(seed={seed!r}): seed must be a whole number, at least 0")
     rng = np.random.default_rng(seed)
-    rows = _fitted_rows(fit, True)
+    rows = fitted_rows(fit.design, True)
     mean = fixed_part(fit, rows)
     if conditional:
         mean = add_random(mean, rows, fit.modes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +29,14 @@ class Rows:
         X: (n, p). offset: (n,) or None.
         codes: (n,) level of each row by grouping factor, -1 for a level without estimates.
         columns: the random-effects columns of each grouping factor, in the order of the fit's modes.
+        fresh: of new data, (n,) the number of each row's level among those that the fit has not seen, else -1.
     """
 
     X: FloatArray
     offset: FloatArray | None
     codes: dict[str, IntArray]
     columns: dict[str, tuple[FloatArray, ...]]
+    fresh: dict[str, IntArray] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

@@ -31,17 +31,19 @@ class MatrixPrior:
     inverse: bool
 
 
-def lkj_concentration(prior: Prior, name: str) -> float:
+def lkj_concentration(prior: Prior, name: str, q: int) -> float:
     """The concentration of an LKJ prior.
 
     Raises:
-        ModelError: another distribution, or a flat prior.
+        ModelError: another distribution, one of matrices of another size than (q, q), or a flat prior.
     """
     distribution = prior.distribution
     if prior.on == "value":
         if isinstance(distribution, Lkj):
             return distribution.concentration
         if type(distribution).__name__ in ("LKJ", "LKJCholesky"):
+            if distribution.batch_shape or distribution.dimension != q:
+                raise ModelError(f"the prior of {name} is one of {distribution.shape()} matrices; it has {q} columns")
             return float(distribution.concentration)
     raise ModelError(f"the prior of {name} is {prior!r}; correlations take 'lkj(eta)', where lkj(1) is flat")
 
@@ -56,6 +58,8 @@ def matrix_prior(prior: Prior, name: str, q: int) -> MatrixPrior:
     if isinstance(distribution, WishartLike):
         kind, df, scale = distribution.name, distribution.df, distribution.scale * np.eye(q)
     elif type(distribution).__name__ in ("Wishart", "InverseWishart"):
+        if distribution.batch_shape:
+            raise ModelError(f"the prior of {name} must be a distribution of one matrix")
         kind, df = type(distribution).__name__, float(distribution.concentration)
         with runtime.float64():
             factor = np.asarray(distribution.scale_tril, dtype=np.float64)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from jmix import runtime
 from jmix.errors import ModelError
 
 On = Literal["value", "precision", "variance"]
@@ -26,11 +27,13 @@ class Prior:
         on: what it describes: the parameter itself; its precision, 1 / sd^2 or the inverse of a covariance matrix; or
             its variance, sd^2 or a covariance matrix.
         text: how it prints.
+        least: where its support begins, where the distribution's own begins lower.
     """
 
     distribution: Any
     on: On = "value"
     text: str = "flat"
+    least: float = -math.inf
 
     def __repr__(self) -> str:
         return self.text if self.on == "value" else f"{self.text} on {self.on}"
@@ -54,7 +57,7 @@ def prior(distribution: Any, on: On | None = None) -> Prior:
         ModelError: an unknown distribution or argument, or one out of its range.
     """
     if isinstance(distribution, Prior):
-        return distribution if on is None else Prior(distribution.distribution, _checked_on(on), distribution.text)
+        return distribution if on is None else replace(distribution, on=_checked_on(on))
     if distribution is None:
         return Prior(None)
     if isinstance(distribution, str):
@@ -75,22 +78,32 @@ def _checked_on(on: Any) -> On:
 def _from_object(distribution: Any, on: On) -> Prior:
     name = type(distribution).__name__
     if name == "ImproperUniform":
+        support = getattr(distribution.support, "base_constraint", distribution.support)
+        if type(support).__name__.strip("_").lower() != "real":
+            raise ModelError(
+                f"ImproperUniform on {support}: flat priors have no bounds; write 'flat', or 'uniform(0, 10)'"
+            )
         return Prior(None, on)
     if getattr(distribution.support, "is_discrete", False):
         raise ModelError(f"{name} is a discrete distribution; the parameters of a model are continuous")
-    values = {k: getattr(distribution, k, None) for k in distribution.arg_constraints}
+    with runtime.float64():
+        values = {k: getattr(distribution, k, None) for k in distribution.arg_constraints}
     for key, constraint in distribution.arg_constraints.items():
         value = values[key]
         if value is None or type(constraint).__name__ == "_Dependent":
             continue
-        if not np.all(np.asarray(constraint(value))):
+        with runtime.float64():
+            valid = bool(np.all(np.asarray(constraint(value))))
+        if not valid:
             raise ModelError(f"{name}({key}={np.asarray(value).tolist()}): out of range")
     shown = ", ".join(f"{k}={_number(v)}" for k, v in values.items() if v is not None and np.ndim(v) == 0)
+    if name == "Uniform" and not np.all(np.asarray(distribution.low) < np.asarray(distribution.high)):
+        raise ModelError(f"{name}({shown}): low must be below high")
     return Prior(distribution, on, f"{name}({shown})")
 
 
 def _number(value: Any) -> str:
-    return f"{float(value):.6g}"
+    return f"{float(value):.8g}"
 
 
 # --- priors in words --------------------------------------------------------------------------------------------------
@@ -108,6 +121,12 @@ def _normal(mean: float, sd: float | None = None, precision: float | None = None
         raise TypeError("give sd or precision")
     scale = sd if precision is None else 1.0 / math.sqrt(precision) if precision > 0 else math.nan
     return _numpyro().Normal(mean, scale, validate_args=True)
+
+
+def _uniform(low: float, high: float) -> Any:
+    if not low < high:
+        raise ValueError("low must be below high")
+    return _numpyro().Uniform(low, high, validate_args=True)
 
 
 def _half_student(df: float, scale: float) -> Any:
@@ -167,7 +186,7 @@ WORDS: dict[str, Word] = {
     "cauchy": Word(("loc", "scale"), _build("Cauchy")),
     "laplace": Word(("loc", "scale"), _build("Laplace")),
     "logistic": Word(("loc", "scale"), _build("Logistic")),
-    "uniform": Word(("low", "high"), _build("Uniform")),
+    "uniform": Word(("low", "high"), _uniform),
     "gamma": Word(("shape", "rate"), _build("Gamma")),
     "inv_gamma": Word(("shape", "scale"), _build("InverseGamma")),
     "exponential": Word(("rate",), _build("Exponential")),
@@ -200,7 +219,7 @@ def parse_prior(text: str, on: On | None = None) -> Prior:
         return Prior(None, place)
     if name not in WORDS:
         near = get_close_matches(name, WORDS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near else "."
         raise ModelError(f"prior {text!r}: unknown distribution '{name}'{hint} There are: flat, {', '.join(WORDS)}")
     word = WORDS[name]
     usage = f"{name}({', '.join(word.arguments)})"
@@ -211,14 +230,18 @@ def parse_prior(text: str, on: On | None = None) -> Prior:
         if name == "normal":
             built = word.build(*args, **named)
         else:
-            values = {**dict(zip(word.arguments, args, strict=False)), **named}
+            values = dict(zip(word.arguments, args, strict=False))
+            if values.keys() & named.keys():
+                raise TypeError("an argument is given twice")
+            values |= named
             built = word.build(*(values[k] for k in word.arguments))
     except (ValueError, TypeError, KeyError):
         raise ModelError(
             f"prior {text!r}: an argument is missing, given twice or out of range; write {usage}"
         ) from None
     shown = ", ".join([*map(_number, args), *(f"{k}={_number(v)}" for k, v in named.items())])
-    return Prior(built, place, f"{name}({shown})")
+    least = 0.0 if name == "half_student_t" else -math.inf
+    return Prior(built, place, f"{name}({shown})", least)
 
 
 def _arguments(text: str, inside: str, allowed: tuple[str, ...]) -> tuple[list[float], dict[str, float]]:

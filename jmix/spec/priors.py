@@ -173,7 +173,7 @@ class _Resolver:
         return next(((n, self.given[n]) for n in names if n in self.given), None)
 
     def _student(self, location: float, text: str) -> Prior:
-        return prior(f"{text}(3, {location:g}, {self.scale:g})")
+        return prior(f"{text}(3, {location!r}, {self.scale!r})")
 
     def resolve(self) -> PriorSet:
         centred, coefficients = self._coefficients()
@@ -225,7 +225,7 @@ class _Resolver:
         found = self._look(f"cor_{label}", f"cor_{term.group}", "cor")
         value = found[1] if found else prior("lkj(1)")
         self.rows.append(PriorRow(f"cor_{label}", value, found is None))
-        return TermPrior(sds, lkj_concentration(value, found[0] if found else "cor"))
+        return TermPrior(sds, lkj_concentration(value, found[0] if found else "cor", term.q))
 
     def _positive(self, name: str, keys: tuple[str, ...], default: Prior, least: float = 0.0) -> ScalarPrior:
         found = self._look(*keys)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jmix.errors import ModelError
-from jmix.spec.prior import On, Prior
+from jmix.spec.prior import Lkj, On, Prior, WishartLike
 
 Kind = Literal["real", "above", "below", "between"]
 
@@ -74,7 +74,7 @@ def bounds(distribution: Any, name: str) -> tuple[float, float]:
     Raises:
         ModelError: a distribution of vectors, or a support that is not an interval.
     """
-    if distribution.event_shape or distribution.batch_shape:
+    if isinstance(distribution, Lkj | WishartLike) or distribution.event_shape or distribution.batch_shape:
         raise ModelError(
             f"the prior of {name} must be a distribution of one number; give each parameter its own prior by name"
         )
@@ -94,7 +94,10 @@ def real_prior(prior: Prior, name: str) -> ScalarPrior:
             f"the prior of {name} is on its {prior.on}; coefficients have none. For a normal distribution by precision "
             "write 'normal(0, precision=0.001)'"
         )
-    return ScalarPrior(prior) if prior.flat else ScalarPrior(prior, *bounds(prior.distribution, name))
+    if prior.flat:
+        return ScalarPrior(prior)
+    low, high = bounds(prior.distribution, name)
+    return ScalarPrior(prior, max(low, prior.least), high)
 
 
 def positive_prior(prior: Prior, name: str, least: float = 0.0) -> ScalarPrior:
@@ -108,6 +111,8 @@ def positive_prior(prior: Prior, name: str, least: float = 0.0) -> ScalarPrior:
             f"a flat prior on {name} is improper and need not be: give it an upper bound, 'uniform(0, 100)', or use "
             "'half_student_t(3, 2.5)'"
         )
+    if least and prior.on != "value":
+        raise ModelError(f"the prior of {name} is on its {prior.on}; it has none")
     low, high = bounds(prior.distribution, name)
     if np.isfinite(low) and low < 0 and np.isfinite(high):
         raise ModelError(f"the prior {prior!r} of {name} reaches below zero; start it at 0")

@@ -83,6 +83,14 @@ def test_a_read_fit_refits_and_prints(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(again.theta, expected.theta)
 
 
+def test_a_posterior_mode_keeps_its_covariance(tmp_path: Path) -> None:
+    fit = jmix.model("Reaction ~ Days + (Days | Subject)", _sleep()).fit("map")
+    fit.save(tmp_path / "fit.npz")
+    back = jmix.load_fit(tmp_path / "fit.npz")
+    assert back.method == "MAP"
+    pd.testing.assert_frame_equal(back.laplace(), fit.laplace())
+
+
 def test_a_read_fit_can_be_saved_again(tmp_path: Path) -> None:
     fit = MAKERS["slope"]()
     fit.save(tmp_path / "one.npz")
