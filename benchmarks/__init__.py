@@ -1,1 +1,1 @@
-"""Benchmarks of jmix against lme4, glmm, mixedlm and statsmodels: ``python -m benchmarks``."""
+"""Benchmarks of jmix against lme4, glmm, mixedlm, statsmodels, JAGS and NumPyro: ``python -m benchmarks``."""

@@ -52,6 +52,16 @@ def r_version(package: str) -> str | None:
 
 
 @cache
+def jags_version() -> str | None:
+    """The version of JAGS behind R's rjags, or None where one of them is missing."""
+    if r_version("rjags") is None:
+        return None
+    code = "cat(as.character(suppressPackageStartupMessages(rjags::jags.version())))"
+    done = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
 def reference_blas() -> str:
     """What to preload so that R uses Debian's reference BLAS, its default, where another one is installed beside it."""
     found = [sorted(Path("/usr/lib").glob(f"*/{kind}/lib{kind}.so.3")) for kind in ("blas", "lapack")]
@@ -69,9 +79,9 @@ def describe(cores: int) -> dict[str, Any]:
     lme4 = r_version("lme4")
     if lme4:
         versions["R"] = lme4
-    rjags = r_version("rjags")
-    if rjags:
-        versions["R "] = rjags
+    jags = jags_version()
+    if jags:
+        versions["JAGS"] = jags
     return {"processor": processor(), "cores": cores, "accelerator": accelerator(), "versions": versions}
 
 

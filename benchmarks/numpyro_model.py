@@ -69,7 +69,7 @@ def timed(mcmc: MCMC, frame: Any, seed: int, path: Path) -> tuple[dict[str, floa
     """Seconds of warm-up (with compilation) and of the draws alone, and divergences; the draws are kept in ``path``.
 
     Every call of NumPyro's ``run`` traces and compiles anew, so the draws are timed in a loop over its kernel, compiled
-    once: the chains vmapped, on a device each, or one after another.
+    once: the chains together, on a device each, or one after another.
     """
     own, kernel = arguments(frame), mcmc.sampler
     start = time.perf_counter()
@@ -84,15 +84,20 @@ def timed(mcmc: MCMC, frame: Any, seed: int, path: Path) -> tuple[dict[str, floa
     def chain(state: Any) -> Any:
         return jax.lax.scan(step, state, None, length=mcmc.num_samples)
 
-    chains = {"vectorized": jax.vmap, "parallel": jax.pmap, "sequential": lambda f: partial(jax.lax.map, f)}
-    spread = chains[mcmc.chain_method](chain)
-    program = spread if mcmc.chain_method == "parallel" else jax.jit(spread)
+    programs: dict[str, Any] = {
+        "vectorized": lambda: jax.jit(chain),  # NumPyro has vmapped its kernel itself
+        "parallel": lambda: jax.pmap(chain),
+        "sequential": lambda: jax.jit(partial(jax.lax.map, chain)),
+    }
+    program = programs[mcmc.chain_method]()
     state, _ = program(mcmc.post_warmup_state)
     np.asarray(state.i)
     start = time.perf_counter()
     _, (z, diverging) = program(state)
     found = int(np.asarray(diverging).sum())
     seconds = {"tune": tuned, "sample": time.perf_counter() - start}
+    if mcmc.chain_method == "vectorized":
+        z = jax.tree.map(lambda values: jnp.swapaxes(values, 0, 1), z)
     keep(jax.vmap(jax.vmap(kernel.postprocess_fn(own, {})))(z), path)
     return seconds, found
 

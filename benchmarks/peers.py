@@ -94,9 +94,9 @@ ALL = (
 def missing(name: str) -> bool:
     """Whether the contestant is not installed here."""
     if name in JAGS:
-        from benchmarks.machine import r_version
+        from benchmarks.machine import jags_version
 
-        return r_version("rjags") is None
+        return jags_version() is None
     if name in SAMPLERS:
         return find_spec(SAMPLERS[name]) is None
     if name in R_PACKAGES:

@@ -1,318 +1,99 @@
-"""Simulation-based calibration (Talts, Betancourt, Simpson, Vehtari & Gelman 2018, arXiv:1804.06788) of ``Model.sample``.
+"""Simulation-based calibration of ``Model.sample``, after Talts, Betancourt, Simpson, Vehtari & Gelman (2018,
+arXiv:1804.06788).
 
 ``python -m benchmarks.sbc`` draws parameters from their priors, simulates a data set from each, samples its posterior
 and ranks every true value among its posterior draws: if the sampler, the density and the priors are right, ranks are
-uniform. All data sets of a design are sampled side by side in one program. The table and the plot go to ``results/``.
-
-Parameters and data are simulated here, by NumPy, not by jmix. Besides the parameters and some random effects, the log
-density itself is ranked: it depends on the data, which makes the check sensitive to errors that parameters alone hide
-(Modrák, Moon, Kim, Bürkner, Huurre, Faltejsková, Gelman & Vehtari 2023, Bayesian Analysis).
+uniform. Then it plants errors, which must show. Table and plot: ``results/sbc.md`` and ``results/sbc.png``.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-import jmix
-from jmix import runtime
-from jmix.estimate.density import coordinates, log_density
-from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
-from jmix.estimate.effects import draw_effects, given
-from jmix.estimate.nuts_program import BUFFER, Kernel, Points, _advance, no_state
-from jmix.estimate.options import Options
-from jmix.estimate.sampling import chain_keys
-from jmix.estimate.warm_start import marginal_output, warm_start
-from jmix.spec.names import parameter_names
+from benchmarks.calibration import DESIGNS, KEPT, Ranks, calibrate
+from benchmarks.uniformity import plot, table
+from jmix.estimate.density import log_density
 
-Array = Any
-KEPT = 99
-"""Posterior draws a data set, so that ranks run from 0 to 99."""
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Parameters drawn from their priors, with random effects of each grouping factor, (J, q)."""
-
-    beta: Array
-    chols: list[Array]
-    sigma: float
-    effects: dict[str, Array]
-    y: Array
-
-
-@dataclass(frozen=True)
-class Design:
-    """A model with proper priors, in words for jmix and as ``draw`` for the simulation.
-
-    Attributes:
-        draw: of a random generator, to (intercept at the means, slope), one Cholesky factor a group, and sigma.
-    """
-
-    formula: str
-    priors: dict[str, str]
-    draw: Callable[[np.random.Generator], tuple[tuple[float, float], dict[str, Array], float]]
-    rows: pd.DataFrame
-    options: dict[str, str] = field(default_factory=dict)
-
-    def simulate(self, rng: np.random.Generator) -> Truth:
-        """A data set from the prior."""
-        (centred, slope), chols, sigma = self.draw(rng)
-        x = self.rows.x.to_numpy()
-        mean, effects = centred + slope * (x - x.mean()), {}
-        for group, chol in chols.items():
-            codes = self.rows[group].to_numpy()
-            effects[group] = rng.normal(size=(codes.max() + 1, len(chol))) @ chol.T
-            mean = mean + np.sum(np.stack([np.ones(len(x)), x], axis=1)[:, : len(chol)] * effects[group][codes], axis=1)
-        scale = sigma / np.sqrt(self.rows[self.options["weights"]].to_numpy()) if self.options else sigma
-        beta = np.array([centred - slope * x.mean(), slope])
-        return Truth(beta, list(chols.values()), sigma, effects, mean + scale * rng.normal(size=len(x)))
-
-
-def _rows(groups: int, each: int) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    g, h = np.repeat(np.arange(groups), each), np.tile(np.arange(each), groups)
-    return pd.DataFrame({"g": g, "h": h, "x": rng.normal(0.8, 1.0, g.size), "w": rng.uniform(0.5, 2.0, g.size)})
-
-
-def _draw_intercept(rng: np.random.Generator) -> Any:
-    sd, sigma = abs(rng.normal(0.0, 1.5)), np.exp(rng.normal(0.0, 0.5))
-    return (rng.normal(1.0, 2.0), rng.standard_t(4)), {"g": np.array([[sd]])}, sigma
-
-
-def _draw_slope(rng: np.random.Generator) -> Any:
-    sds, rho = abs(rng.normal(0.0, 1.0, 2)), 2.0 * rng.beta(2.0, 2.0) - 1.0
-    chol = np.array([[sds[0], 0.0], [rho * sds[1], np.sqrt(1.0 - rho**2) * sds[1]]])
-    return tuple(rng.normal(0.0, 2.0, 2)), {"g": chol}, rng.gamma(3.0, 1 / 2.0) ** -0.5
-
-
-def _draw_crossed(rng: np.random.Generator) -> Any:
-    first, second = rng.exponential(1.0), rng.uniform(0.0, 4.0) ** 0.5
-    return (rng.normal(0.0, 3.0), rng.laplace(0.0, 1.0)), _square(g=first, h=second), abs(rng.normal(0.0, 1.5))
-
-
-def _square(**sds: float) -> dict[str, Array]:
-    return {group: np.array([[sd]]) for group, sd in sds.items()}
-
-
-DESIGNS = {
-    "random intercept": Design(
-        "y ~ x + (1 | g)",
-        {
-            "Intercept": "normal(1, 2)",
-            "b": "student_t(4, 0, 1)",
-            "sd": "half_normal(1.5)",
-            "sigma": "lognormal(0, 0.5)",
-        },
-        _draw_intercept,
-        _rows(8, 5),
-        {"weights": "w"},
-    ),
-    "correlated slope": Design(
-        "y ~ x + (x | g)",
-        {
-            "Intercept": "normal(0, 2)",
-            "b": "normal(0, 2)",
-            "sd": "normal(0, 1)",
-            "cor": "lkj(2)",
-            "sigma": "gamma(3, 2) on precision",
-        },
-        _draw_slope,
-        _rows(8, 6),
-    ),
-    "crossed": Design(
-        "y ~ x + (1 | g) + (1 | h)",
-        {
-            "Intercept": "normal(0, 3)",
-            "b": "laplace(0, 1)",
-            "sd_g": "exponential(1)",
-            "sd_h": "uniform(0, 4) on variance",
-            "sigma": "half_normal(1.5)",
-        },
-        _draw_crossed,
-        _rows(7, 6),
-    ),
+RESULTS = Path(__file__).parent / "results"
+PLANTED = "random intercept"
+ERRORS: dict[str, dict[str, Any]] = {
+    "the Jacobian is left out": {"density": partial(log_density, jacobian=False)},
+    "a prior is half as wide": {"priors": DESIGNS[PLANTED].priors | {"sd": "half_normal(0.75)"}},
 }
+"""What is done to the sampler of one design while the data stay as they were."""
 
 
-# --- all data sets of a design at once --------------------------------------------------------------------------------
-def _advance_all(
-    state: Any, points: Any, keys: Any, fresh: Any, count: Any, thin: Any, *where: Any, kernel: Any
-) -> Any:
-    """``_advance`` of one chain for each data set."""
-    own = partial(_advance, kernel=kernel)
-    return jax.vmap(own, in_axes=(0, 0, 0, None, None, None, 0, 0))(state, points, keys, fresh, count, thin, *where)
+def planted(error: str, datasets: int, seed: int) -> Ranks:
+    """Ranks with a sampler that is wrong."""
+    return calibrate(DESIGNS[PLANTED], datasets, seed, **ERRORS[error])
 
 
-_ADVANCE_ALL = runtime.Program(_advance_all, static=("kernel",))
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """(N,) ranks from 0 to KEPT of every quantity, and the least effective sample size of the kept draws on average."""
-
-    ranks: dict[str, Array]
-    ess: float
-    seconds: float
-
-
-def calibrate(
-    design: Design,
-    datasets: int,
-    seed: int,
-    *,
-    tune: int = 500,
-    thin: int = 10,
-    density: Any = log_density,
-    priors: dict[str, str] | None = None,
-) -> Ranks:
-    """Ranks of true values among posterior draws.
-
-    Args:
-        density, priors: of the sampler, for a planted error.
-    """
-    begun = time.perf_counter()
-    rng = np.random.default_rng(seed)
-    truths = [design.simulate(rng) for _ in range(datasets)]
-    models = [_model(design, truth, priors) for truth in truths]
-    starts = [
-        warm_start(m.objective, m.priors, Options(chains=1, seed=seed + i), m.design.x_names)
-        for i, m in enumerate(models)
-    ]
-    assert len({start.plan for start in starts}) == 1, "the data sets do not share a program"
-    kernel = Kernel(density, marginal_output, starts[0].plan, tune, target_accept=0.9, max_tree_depth=10)
-    keys = np.stack([chain_keys(seed + i, 1) for i in range(datasets)])
-    output, z = _run(kernel, starts, keys, tune, thin)
-    ranks = _ranked(truths, models, starts, output, z, seed)
-    from arviz_stats.base import array_stats
-
-    ess = np.mean([min(float(array_stats.ess(zi[None, :, k])) for k in range(zi.shape[1])) for zi in z[:40]])
-    return Ranks(ranks, float(ess), time.perf_counter() - begun)
-
-
-def _model(design: Design, truth: Truth, priors: dict[str, str] | None) -> jmix.Model:
-    return jmix.model(design.formula, design.rows.assign(y=truth.y), priors=priors or design.priors, **design.options)
-
-
-def _run(kernel: Kernel, starts: list[Any], keys: Array, tune: int, thin: int) -> tuple[Any, Array]:
-    """Kept parameters and (N, KEPT, d) coordinates."""
-
-    def stack(*leaves: Any) -> Array:
-        return np.stack([np.asarray(leaf) for leaf in leaves])
-
-    first = starts[0]
-    data = runtime.put(jax.tree.map(stack, *(s.data for s in starts)))
-    place = runtime.put(jax.tree.map(stack, *(s.place for s in starts)))
-    points: Points = jax.tree.map(stack, *(s.points for s in starts))
-    empty = no_state(kernel, first.data, first.place, first.points, keys[0])
-    state: Any = jax.tree.map(lambda leaf: np.zeros((len(starts), *leaf.shape), leaf.dtype), empty)
-    for fresh, count, apart in [(True, 0, 1)] + [(False, BUFFER, 1)] * (tune // BUFFER) + [(False, KEPT, thin)]:
-        state, part = _ADVANCE_ALL(state, points, keys, fresh, count, apart, data, place, kernel=kernel)
-    kept = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :KEPT, 0], part)
-    return kept[0], kept[1]
-
-
-def _ranked(truths: list[Truth], models: list[Any], starts: list[Any], output: Any, z: Array, seed: int) -> Any:
-    out: dict[str, list[int]] = {}
-    density = runtime.Program(lambda zs, data, plan: jax.vmap(lambda z: log_density(z, data, plan))(zs), ("plan",))
-    for i, (truth, model, start) in enumerate(zip(truths, models, starts, strict=True)):
-        draws = _draws(jax.tree.map(lambda leaf, i=i: leaf[i][None], output))
-        values = _named(
-            model, [truth.beta, truth.chols, truth.sigma], [draws.beta[0], draws.sd, draws.cor, draws.sigma]
-        )
-        at = coordinates(model.priors, start.plan, model.objective, truth.beta, truth.chols, truth.sigma)
-        levels = np.asarray(density(np.concatenate([at[None], z[i]]), start.data, plan=start.plan))
-        values["log density"] = (levels[0], levels[1:])
-        (_, effects), *rest = draw_effects(
-            model.objective, given(model.objective, draws, np.arange(KEPT)), seed + i, KEPT
-        )
-        assert not rest
-        for group, own in effects.items():
-            for level, column in ((0, 0), (own.shape[1] - 1, own.shape[2] - 1)):
-                values[f"{group}[{level}, {column}]"] = (truth.effects[group][level, column], own[:, level, column])
-        for name, (true, among) in values.items():
-            out.setdefault(name, []).append(int(np.sum(among < true)))
-    return {name: np.array(own) for name, own in out.items()}
-
-
-def _named(model: Any, truth: list[Any], draws: list[Any]) -> dict[str, tuple[float, Array]]:
-    """True value and draws of every parameter, by name."""
-    beta, chols, sigma = truth
-    sds = [np.sqrt(np.sum(c**2, axis=1)) for c in chols]
-    cors = [(c @ c.T / np.outer(s, s))[np.tril_indices(len(s), -1)] for c, s in zip(chols, sds, strict=True)]
-    true = [*beta, *np.concatenate(sds), *np.concatenate(cors), sigma]
-    fixed, sd, cor, last = draws
-    below = [c[0][:, *np.tril_indices(c.shape[-1], -1)] for c in cor]
-    columns = np.concatenate([fixed, *(s[0] for s in sd), *below, last[0][:, None]], axis=1)
-    names = parameter_names(model.design.x_names, model.spec)
-    return {name: (t, columns[:, k]) for k, (name, t) in enumerate(zip(names, true, strict=True))}
-
-
-def _draws(output: Any) -> Draws:
-    none = np.zeros((1, KEPT))
-    stats_ = SamplerStats(none > 0, none.astype(int), none, none, np.zeros(1), none > 0)
-    return Draws(output["beta"], output["chol"], output["sigma"], none, stats_, SamplerSettings(KEPT, 0, 1, 0))
-
-
-# --- uniformity -------------------------------------------------------------------------------------------------------
-class Envelope:
-    """Simultaneous test of the ranks' distribution function (Säilynoja, Bürkner & Vehtari 2022, Stat. Comput. 32).
-
-    The statistic is the least two-sided binomial probability over all ranks; its distribution under uniformity is
-    simulated.
-    """
-
-    def __init__(self, datasets: int, simulations: int = 20_000) -> None:
-        share = np.arange(1, KEPT + 1) / (KEPT + 1)
-        counts = np.arange(datasets + 1)[:, None]
-        below, above = stats.binom.cdf(counts, datasets, share), stats.binom.sf(counts - 1, datasets, share)
-        self.share, self.datasets = share, datasets
-        self.two_sided = 2.0 * np.minimum(below, above)
-        uniform = np.random.default_rng(1).multinomial(datasets, np.full(KEPT + 1, 1 / (KEPT + 1)), simulations)
-        self.null = np.sort(self._least(np.cumsum(uniform, axis=1)[:, :-1]))
-
-    def _least(self, counts: Array) -> Array:
-        return self.two_sided[counts, np.arange(KEPT)].min(axis=-1)
-
-    def counts(self, ranks: Array) -> Array:
-        """(KEPT,) number of ranks below 1, 2, ..."""
-        return np.cumsum(np.bincount(ranks, minlength=KEPT + 1))[:-1]
-
-    def p_value(self, ranks: Array) -> float:
-        """Probability of so extreme a distribution function under uniformity."""
-        at_most = np.searchsorted(self.null, self._least(self.counts(ranks)) * (1 + 1e-9), side="right")
-        return float((1 + at_most) / (1 + self.null.size))
-
-    def band(self, level: float) -> tuple[Array, Array]:
-        """Differences from uniformity that stay inside with probability ``level``, all ranks together."""
-        inside = self.two_sided > np.quantile(self.null, 1.0 - level)
-        low, high = inside.argmax(axis=0), self.datasets - inside[::-1].argmax(axis=0)
-        return low / self.datasets - self.share, high / self.datasets - self.share
-
-
-def chi_square(ranks: Array, bins: int = 20) -> float:
-    """P-value of equal frequencies in bins of equal width."""
-    return float(stats.chisquare(np.bincount(ranks * bins // (KEPT + 1), minlength=bins)).pvalue)
-
-
-def table(results: dict[str, Ranks]) -> pd.DataFrame:
-    """One row a quantity: p-values of both tests; ``corrected`` is the smaller one times the number of tests made."""
-    envelope = Envelope(next(iter(results.values())).ranks["sigma"].size)
+def _markdown(found: pd.DataFrame) -> str:
     rows = [
-        (design, name, float(ranks.mean() / KEPT), chi_square(ranks), envelope.p_value(ranks))
-        for design, own in results.items()
-        for name, ranks in own.ranks.items()
+        f"| {r.design} | {r.quantity} | {r.mean_rank:.3f} | {r.p_chi_square:.2g} | {r.p_ecdf:.2g} | {r.corrected:.2g} |"
+        for r in found.itertuples()
     ]
-    out = pd.DataFrame(rows, columns=["design", "quantity", "mean_rank", "p_chi_square", "p_ecdf"])
-    smaller = out[["p_chi_square", "p_ecdf"]].min(axis=1)
-    return out.assign(corrected=np.minimum(1.0, smaller * 2 * len(out)))
+    head = "| design | quantity | mean rank | p, chi-square | p, ECDF | p, corrected |\n|---|---|--:|--:|--:|--:|"
+    return "\n".join([head, *rows])
+
+
+def _report(results: dict[str, Ranks], wrong: dict[str, Ranks], datasets: int, seed: int) -> str:
+    models = "\n".join(
+        f"- **{name}**: `{d.formula}`, {len(d.rows)} rows{', weighted' if d.options else ''}; "
+        + ", ".join(f"`{k}: {v}`" for k, v in d.priors.items())
+        + f"; {results[name].ess:.0f} effective draws of {KEPT}, {results[name].seconds:.0f} s"
+        for name, d in DESIGNS.items()
+    )
+    return f"""# Simulation-based calibration
+
+`python -m benchmarks.sbc --datasets {datasets} --seed {seed}`
+
+For each of {datasets} data sets drawn from the priors, the true values are ranked among {KEPT} posterior draws.
+The ranks are uniform if everything between prior and posterior is right. The mean rank is over {KEPT}: 0.5 when right.
+Two tests a quantity: chi-square over 20 bins, and the simultaneous test of the distribution function of Säilynoja,
+Bürkner & Vehtari (2022). The corrected p is the smaller one times the number of tests in the table (Bonferroni).
+
+{models}
+
+`g[7, 1]` is the random effect of level 7 and column 1 of g, drawn by `Posterior.effects`'s code.
+
+{_markdown(table(results))}
+
+![Distribution functions of the ranks](sbc.png)
+
+## Planted errors
+
+The same test with a sampler made wrong, random-intercept design: it must fail.
+
+{_markdown(table(wrong))}
+"""
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the designs and the planted errors."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sbc", description="Simulation-based calibration.")
+    parser.add_argument("--datasets", type=int, default=400, help="simulated data sets a design (default 400)")
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the table and the plot")
+    chosen = parser.parse_args(words)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for place, (name, design) in enumerate(DESIGNS.items()):
+        results[name] = calibrate(design, chosen.datasets, chosen.seed + 10_000 * place)
+        print(
+            table({name: results[name]}).to_string(index=False), f"{results[name].seconds:.0f} s", sep="\n", flush=True
+        )
+    wrong = {error: planted(error, chosen.datasets, chosen.seed) for error in ERRORS}
+    text = _report(results, wrong, chosen.datasets, chosen.seed)
+    (chosen.out / "sbc.md").write_text(text, encoding="utf-8")
+    plot(results, chosen.out / "sbc.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -85,6 +85,7 @@ def same_output(shown: str, printed: str) -> bool:
 COLUMNS = {
     "centre": {"Estimate", "mean", "median", "estimate", "fit"},
     "spread": {"Est.Error", "sd", "est_error", "std_error", "se"},
+    "mode": {"mode"},
     "end": {"lower", "upper", "CI.Lower", "CI.Upper", "conf_low", "conf_high"},
     "ess": {"Bulk_ESS", "Tail_ESS", "ess_bulk", "ess_tail", "ess"},
     "rhat": {"Rhat", "rhat"},
@@ -93,7 +94,7 @@ COLUMNS = {
     "probability": {"Post.Prob", "probability", "autocorr"},
 }
 HEADS = {name: kind for kind, names in COLUMNS.items() for name in names}
-IN_SPREADS = {"centre": 0.15, "spread": 0.2, "end": 0.5}
+IN_SPREADS = {"centre": 0.15, "spread": 0.2, "mode": 0.5, "end": 0.5}
 ABSOLUTE = {"rhat": 0.01, "probability": 0.06}
 FACTORS = {"ess": 2.0, "mcse": 1.5, "odds": 1.5}
 RELATIVE = 0.05
@@ -285,3 +286,11 @@ def test_draws_may_differ_within_monte_carlo_error(old: str, new: str) -> None:
 def test_the_comparison_of_draws_can_fail(old: str, new: str) -> None:
     assert old in SUMMARY
     assert not same_draws(SUMMARY, SUMMARY.replace(old, new))
+
+
+def test_a_block_is_left_out_where_its_package_is_missing(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python needs no_such_package\nimport no_such_package\n```\n```text\n1\n```\n", encoding="utf-8")
+    assert not run_page(page)
+    page.write_text("```python needs json\nprint(2)\n```\n```text\n1\n```\n", encoding="utf-8")
+    assert len(run_page(page)) == 1

@@ -100,6 +100,14 @@ def mean_effects(objective: GaussianObjective, at: Given, chunk: int | None = No
         yield rows, _by_name(objective, raw, rows)
 
 
+def average_effects(objective: GaussianObjective, at: Given, chunk: int | None = None) -> Effects:
+    """(J, q) average over all draws of the conditional means, by grouping factor: the mean that ``moments`` gives."""
+    total: Effects = {}
+    for _, own in mean_effects(objective, at, chunk):
+        total = {g: total.get(g, 0.0) + b.sum(axis=0) for g, b in own.items()}
+    return {g: b / at.sigma.size for g, b in total.items()}
+
+
 def moments(objective: GaussianObjective, at: Given, chunk: int | None = None) -> tuple[Effects, Effects]:
     """(J, q) mean of the random effects over all draws, and their standard deviation, by grouping factor.
 

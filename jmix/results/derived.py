@@ -38,24 +38,27 @@ class Derived(Sampled):
 
         return effects(self, group, thin=thin, seed=seed)
 
-    def ranef(self) -> dict[str, pd.DataFrame]:
+    def ranef(self, *, thin: int = 1) -> dict[str, pd.DataFrame]:
         """Posterior means of the random effects by grouping factor: one row a level.
 
         They are averages of the conditional means given each draw of the parameters (Rao-Blackwell), without the noise
         of drawing the effects; averages of the draws where the response is not Gaussian.
+
+        Args:
+            thin: only every thin-th draw of each chain, which large crossed designs may need.
         """
-        from jmix.results.posterior_effects import frames, moments
+        from jmix.results.posterior_effects import frames, means
 
-        return frames(self, moments(self)[0])
+        return frames(self, means(self, thin))
 
-    def ranef_sd(self) -> dict[str, pd.DataFrame]:
+    def ranef_sd(self, *, thin: int = 1) -> dict[str, pd.DataFrame]:
         """Posterior standard deviations of the random effects, in the shape of ``ranef``.
 
         By the law of total variance: the mean of the conditional variances plus the variance of the conditional means.
         """
         from jmix.results.posterior_effects import frames, moments
 
-        return frames(self, moments(self)[1])
+        return frames(self, moments(self, thin)[1])
 
     def ranef_table(
         self, prob: float = 0.95, interval: Literal["eti", "hdi"] = "eti", *, thin: int = 1, seed: int = 0
@@ -64,7 +67,7 @@ class Derived(Sampled):
 
         Args:
             prob: probability of the interval. interval: "eti" with equal tails, "hdi" with highest density.
-            thin, seed: of the draws behind the intervals, as in ``effects``.
+            thin, seed: as in ``effects``.
         """
         from jmix.results.posterior_effects import table
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+CELLS = 1 << 18
+"""Log densities that are computed at a time, so that they stay in the processor's cache."""
+
 GRAM_BYTES = 1 << 27
 """Cross-products of groups that are held at a time."""
 
@@ -50,8 +53,11 @@ def by_row(post: Sampled, numbers: IntArray, seed: int) -> FloatArray:
     nu = None if post.draws.nu is None else post.draws.nu.reshape(-1)[numbers]
     out = np.empty((numbers.size, post.nobs))
     for block, mean in linear_blocks(post, numbers, seed):
-        residual = post.design.y[block, None] - mean
-        out[:, block] = _log_density(residual, weights[block, None], sigma, nu).T
+        step = max(1, CELLS // numbers.size)
+        for start in range(0, len(mean), step):
+            part = slice(block.start + start, block.start + min(start + step, len(mean)))
+            residual = post.design.y[part, None] - mean[start : start + step]
+            out[:, part] = _log_density(residual, weights[part, None], sigma, nu).T
     return out
 
 

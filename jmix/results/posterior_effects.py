@@ -11,7 +11,7 @@ import pandas as pd
 
 from jmix.errors import ModelError
 from jmix.estimate import effects as conditional
-from jmix.results.posterior_table import bounds
+from jmix.results.posterior_table import bounds, spread
 
 if TYPE_CHECKING:
     from jmix.results.sampled import Sampled
@@ -126,26 +126,39 @@ def effects(post: Sampled, group: str | None = None, *, thin: int = 1, seed: int
 
 
 # --- means, spreads and intervals -----------------------------------------------------------------------------------
-def moments(post: Sampled) -> tuple[Effects, Effects]:
+def means(post: Sampled, thin: int = 1) -> Effects:
+    """(J, q) posterior means by grouping factor, computed once; ``moments`` has them too, at a higher cost."""
+    require_data(post)
+    key = ("means", whole("thin", thin, 1))
+    if post.family != "gaussian" or ("moments", thin) in post.memory:
+        return moments(post, thin)[0]
+    if key not in post.memory:
+        at = conditional.given(post.objective, post.draws, thinned(post, thin).reshape(-1))
+        post.memory[key] = conditional.average_effects(post.objective, at)
+    found: Effects = post.memory[key]
+    return found
+
+
+def moments(post: Sampled, thin: int = 1) -> tuple[Effects, Effects]:
     """(J, q) posterior means and standard deviations by grouping factor, computed once.
 
     For a Gaussian response without the noise of drawing the effects; for another from the draws.
     """
     require_data(post)
-    if "moments" not in post.memory:
+    key = ("moments", whole("thin", thin, 1))
+    if key not in post.memory:
         if post.family == "gaussian":
-            at = conditional.given(post.objective, post.draws, np.arange(post.n_draws))
-            found = conditional.moments(post.objective, at)
+            at = conditional.given(post.objective, post.draws, thinned(post, thin).reshape(-1))
+            post.memory[key] = conditional.moments(post.objective, at)
         else:
-            drawn = post.draws.effects or {}
-            more = int(post.n_draws > 1)
-            found = (
-                {g: v.mean(axis=(0, 1)) for g, v in drawn.items()},
-                {g: v.std(axis=(0, 1), ddof=more) for g, v in drawn.items()},
-            )
-        post.memory["moments"] = found
-    out: tuple[Effects, Effects] = post.memory["moments"]
-    return out
+            post.memory[key] = _moments_of_draws(effects(post, thin=thin))
+    found: tuple[Effects, Effects] = post.memory[key]
+    return found
+
+
+def _moments_of_draws(drawn: Effects) -> tuple[Effects, Effects]:
+    flat = {g: v.reshape(-1, *v.shape[2:]) for g, v in drawn.items()}
+    return {g: v.mean(axis=0) for g, v in flat.items()}, {g: spread(np.moveaxis(v, 0, -1)) for g, v in flat.items()}
 
 
 def columns(post: Sampled, group: str) -> list[str]:
@@ -168,7 +181,7 @@ def frames(post: Sampled, values: Effects) -> dict[str, pd.DataFrame]:
 
 def table(post: Sampled, prob: float = 0.95, interval: Any = "eti", *, thin: int = 1, seed: int = 0) -> pd.DataFrame:
     """The work behind ``Posterior.ranef_table``."""
-    means, sds = moments(post)
+    centres, sds = moments(post, thin)
     parts = []
     for group, (size, q) in sizes(post).items():
         drawn = effects(post, group, thin=thin, seed=seed)[group]
@@ -179,6 +192,6 @@ def table(post: Sampled, prob: float = 0.95, interval: Any = "eti", *, thin: int
             "level": pd.Series([str(v) for v in levels(post, group)] * q, dtype="str"),
             "term": pd.Series([name for name in columns(post, group) for _ in range(size)], dtype="str"),
         }
-        numbers = {"estimate": means[group], "est_error": sds[group], "lower": lower, "upper": upper}
+        numbers = {"estimate": centres[group], "est_error": sds[group], "lower": lower, "upper": upper}
         parts.append(pd.DataFrame(head | {k: v.ravel(order="F") for k, v in numbers.items()}))
     return pd.concat(parts, ignore_index=True)

@@ -122,12 +122,10 @@ def _parameters(post: Posterior, effects: tuple[str, ...]) -> tuple[Rows, FloatA
 
 def _random_values(post: Posterior) -> tuple[Rows, FloatArray]:
     """Texts and (K, C, D) draws of every random effect, level within term."""
-    if post.draws.effects is None:
-        raise ModelError("effects='ran_vals': the random effects were integrated out; post.ranef() draws them")
     levels = {term.group: term.levels for term in post.terms}
     rows: Rows = []
     parts = [np.zeros((0, *post.draws.shape))]
-    for group, values in post.draws.effects.items():
+    for group, values in post.effects().items():
         names = [name for i in post.spec.members(group) for name in post.spec.terms[i].names]
         rows += [
             {"effect": "ran_vals", "group": group, "level": str(level), "term": name}

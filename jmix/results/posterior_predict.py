@@ -204,7 +204,7 @@ def fitted(post: Sampled, conditional: bool) -> FloatArray:
     eta = rows.X @ post.beta
     if rows.offset is not None:
         eta = eta + rows.offset
-    return add_random(eta, rows, random.moments(post)[0] if rows.columns else {})
+    return add_random(eta, rows, random.means(post) if rows.columns else {})
 
 
 def residuals(post: Sampled, kind: str) -> FloatArray:

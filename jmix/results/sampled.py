@@ -114,6 +114,6 @@ class Sampled:
         return float(self.draws.sigma.mean())
 
     @cached_property
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> dict[Any, Any]:
         """What was computed from the draws and is kept for the next question."""
         return {}

@@ -178,6 +178,7 @@ class _Resolver:
     def resolve(self) -> PriorSet:
         centred, coefficients = self._coefficients()
         terms = tuple(self._term(i) for i in range(len(self.spec.terms)))
+        self._check_classes(terms)
         sigma = self._positive("sigma", ("sigma",), self._student(0.0, "student_t"))
         nu = self._positive("nu", ("nu",), prior("gamma(2, 0.1)"), 1.0) if self.student else None
         centre = None if centred is None else np.asarray(self.x_means, dtype=np.float64)
@@ -226,6 +227,12 @@ class _Resolver:
         value = found[1] if found else prior("lkj(1)")
         self.rows.append(PriorRow(f"cor_{label}", value, found is None))
         return TermPrior(sds, lkj_concentration(value, found[0] if found else "cor", term.q))
+
+    def _check_classes(self, terms: tuple[TermPrior, ...]) -> None:
+        """Refuse a prior of all standard deviations or correlations where each matrix has one as a whole."""
+        for kind, least in (("sd", 1), ("cor", 2)):
+            if kind in self.given and all(t.matrix is not None or len(t.sds) < least for t in terms):
+                raise ModelError(f"priors for both '{kind}' and whole covariance matrices: give one")
 
     def _positive(self, name: str, keys: tuple[str, ...], default: Prior, least: float = 0.0) -> ScalarPrior:
         found = self._look(*keys)

@@ -68,6 +68,12 @@ def test_large_draws_are_streamed_and_the_largest_refused(crossed: Posterior, mo
     assert fresh.effects(thin=5)["plate"].shape == (2, 8, 24, 1)
 
 
+def _modes(post: Posterior, number: int) -> Any:
+    """Conditional means at one draw, as after a fit."""
+    at = conditional.given(post.objective, post.draws, np.array([number]))
+    return post.objective.modes(at.phi[0], at.contrast[0])["Subject"]
+
+
 def test_tables_of_random_effects(fake_posterior: Posterior) -> None:
     post = fake_posterior
     mean, sd, drawn = post.ranef()["Subject"], post.ranef_sd()["Subject"], post.effects("Subject")["Subject"]
@@ -76,10 +82,17 @@ def test_tables_of_random_effects(fake_posterior: Posterior) -> None:
     flat = drawn.reshape(1000, 18, 2)
     assert (np.abs(flat.mean(axis=0) - mean) < 4.5 * sd / np.sqrt(1000)).all(axis=None)
     assert (np.abs(flat.std(axis=0) / sd - 1) < 4.5 / np.sqrt(2000)).all(axis=None)
+    fresh = replace(post)
+    np.testing.assert_allclose(fresh.ranef_sd()["Subject"], sd, rtol=1e-12)
+    np.testing.assert_allclose(fresh.ranef()["Subject"], mean, rtol=1e-9, atol=1e-9)
+    part = replace(post, draws=post.draws).ranef(thin=250)["Subject"]
+    np.testing.assert_allclose(part, np.mean([_modes(post, d) for d in (0, 250, 500, 750)], axis=0), atol=1e-9)
     coef = post.coef()["Subject"]
     np.testing.assert_allclose(coef, mean + post.fixef(), rtol=1e-12)
     table = post.ranef_table(0.8)
     assert list(table.columns) == ["group", "level", "term", "estimate", "est_error", "lower", "upper"]
+    tidy = post.tidy(effects="ran_vals")
+    np.testing.assert_allclose(tidy["estimate"], flat.mean(axis=0).ravel(order="F"))
     row = table[(table["level"] == "309") & (table["term"] == "Days")].iloc[0]
     assert row["estimate"] == mean.loc["309", "Days"]
     assert row["est_error"] == sd.loc["309", "Days"]

@@ -147,20 +147,16 @@ def test_responses_of_new_rows_need_their_weights(weighted: Posterior) -> None:
 
 # --- simulation -----------------------------------------------------------------------------------------------------
 def test_simulated_responses_have_the_marginal_distribution(fake_posterior: Posterior) -> None:
-    post, count = fake_posterior, 100
+    post, count = fake_posterior, 500
     frame = post.simulate(count, seed=4)
     pd.testing.assert_frame_equal(frame, post.simulate(count, seed=4))
     assert list(frame.columns[:2]) == ["sim_1", "sim_2"]
     numbers = np.arange(count) * 1000 // count
-    z = np.zeros((180, 36))
-    for i, column in enumerate(post.terms[0].columns):
-        z[np.arange(180), post.terms[0].codes * 2 + i] = column
-    unit = np.empty((180, count))
-    for k, number in enumerate(numbers):
-        chol = post.draws.chol[0].reshape(-1, 2, 2)[number]
-        sigma, beta = post.draws.sigma.reshape(-1)[number], post.draws.beta.reshape(-1, 2)[number]
-        v = z @ np.kron(np.eye(18), chol @ chol.T) @ z.T + sigma**2 * np.eye(180)
-        unit[:, k] = np.linalg.solve(np.linalg.cholesky(v), frame.iloc[:, k] - post.design.X @ beta)
+    chol, sigma = post.draws.chol[0].reshape(-1, 2, 2)[numbers], post.draws.sigma.reshape(-1)[numbers]
+    z = post.design.X[:10] @ chol  # every subject has the same ten days
+    v = z @ np.swapaxes(z, 1, 2) + sigma[:, None, None] ** 2 * np.eye(10)
+    residual = frame.to_numpy().T - post.draws.beta.reshape(-1, 2)[numbers] @ post.design.X.T
+    unit = np.linalg.solve(np.linalg.cholesky(v), np.swapaxes(residual.reshape(count, 18, 10), 1, 2))
     assert kstest(unit.ravel(), "norm").pvalue > 1e-4
     given = post.simulate(count, seed=4, conditional=True)
     mean = np.asarray(_linear(post))[numbers].mean(axis=0)

@@ -298,6 +298,8 @@ CONTRADICTIONS = [
     ({"x": "normal(0, 1)", "b_x": "normal(0, 1)"}, "two priors for the same coefficient"),
     ({"cov_g": "wishart(3, 1)", "sd_g": "exponential(1)"}, "'cov_g' and 'sd_g'.*give one"),
     ({"cov_g": "wishart(3, 1)", "sd_g__x": "exponential(1)"}, "'cov_g' and 'sd_g__x'.*give one"),
+    ({"cov_g": "wishart(3, 1)", "sd": "exponential(1)"}, "both 'sd' and whole covariance matrices.*give one"),
+    ({"cov_g": "wishart(3, 1)", "cor": "lkj(2)"}, "both 'cor' and whole covariance matrices.*give one"),
     ({"cov_g": "wishart(3, 1)", "cor_g": "lkj(1)"}, "'cov_g' and 'cor_g'.*give one"),
 ]
 UNFIT = [
