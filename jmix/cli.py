@@ -222,7 +222,7 @@ def _add_sampler(sampler: Any) -> None:
         ("--chains", "N", 4, "number of chains"),
         ("--seed", "N", 0, "the same seed, the same draws"),
         ("--thin", "N", 1, "iterations a kept draw"),
-        ("--target-accept", "P", 0.8, "acceptance to tune to; raise it after divergences"),
+        ("--target-accept", "P", 0.9, "acceptance to tune to; raise it after divergences"),
         ("--max-tree-depth", "N", 10, "2 to this power, less one, steps a draw at most"),
     ):
         sampler.add_argument(name, metavar=metavar, type=type(default), default=default, help=f"{text}: {default}")

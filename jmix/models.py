@@ -87,7 +87,7 @@ class Model:
         seed: int = 0,
         *,
         chain_method: str = "auto",
-        target_accept: float = 0.8,
+        target_accept: float = 0.9,
         max_tree_depth: int = 10,
         thin: int = 1,
         init: str | Mapping[str, Any] = "mode",
@@ -104,7 +104,8 @@ class Model:
             draws: kept draws a chain. tune: warm-up iterations a chain. seed: the same seed, the same draws.
             chain_method: "vectorized" on one device; "parallel", split over all devices; "sequential"; or "auto": the
                 second where there are several devices, else the first.
-            target_accept: mean acceptance probability to which the step size is tuned; raise it after divergences.
+            target_accept: mean acceptance probability to which the step size is tuned; raise it after divergences. A
+                step is cheap here, so that the default is above Stan's 0.8.
             max_tree_depth: 2 to this power, less one, leapfrog steps a draw at most. thin: iterations a kept draw.
             init: "mode", around the posterior mode; "random"; or a dict of parameter values, e.g. ``{"sigma": 25}``.
             progress: show a progress bar; by default where standard error is a terminal or a notebook.

@@ -44,7 +44,7 @@ class SamplerSettings:
     chains: int
     seed: int
     thin: int = 1
-    target_accept: float = 0.8
+    target_accept: float = 0.9
     max_tree_depth: int = 10
     chain_method: str = "vectorized"
     init: str = "mode"

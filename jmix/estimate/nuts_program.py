@@ -139,15 +139,16 @@ def _advance(
 
 def _advance_sharded(*args: Any, kernel: Kernel) -> Any:
     """The same with the chains split over devices."""
+    advance: Any = _advance
     if kernel.devices == 1:
-        return _advance(*args, kernel=kernel)
+        return advance(*args, kernel=kernel)
     sharding: Any = jax.sharding
     shard: Any = jax.shard_map
     mesh = sharding.Mesh(np.array(jax.devices()[: kernel.devices]), ("chain",))
     by_chain, everywhere = sharding.PartitionSpec("chain"), sharding.PartitionSpec()
     into = (by_chain,) * 3 + (everywhere,) * (len(args) - 3)
     out = (by_chain, sharding.PartitionSpec(None, "chain"))
-    each = shard(lambda *own: _advance(*own, kernel=kernel), mesh=mesh, in_specs=into, out_specs=out, check_vma=False)
+    each = shard(lambda *own: advance(*own, kernel=kernel), mesh=mesh, in_specs=into, out_specs=out, check_vma=False)
     return each(*args)
 
 

@@ -24,7 +24,7 @@ class Options:
     chains: int = 4
     seed: int = 0
     chain_method: str = "auto"
-    target_accept: float = 0.8
+    target_accept: float = 0.9
     max_tree_depth: int = 10
     thin: int = 1
     init: str | Mapping[str, Any] = "mode"

@@ -117,6 +117,8 @@ def effects(post: Sampled, group: str | None = None, *, thin: int = 1, seed: int
     known = sizes(post)
     if group is not None and group not in known:
         raise ModelError(f"there is no grouping factor {group!r}; there are: {', '.join(known)}")
+    if not known:
+        return {}
     groups = list(known) if group is None else [group]
     numbers = thinned(post, thin)
     total = float(numbers.size) * sum(known[g][0] * known[g][1] for g in groups)
@@ -129,6 +131,8 @@ def effects(post: Sampled, group: str | None = None, *, thin: int = 1, seed: int
 def means(post: Sampled, thin: int = 1) -> Effects:
     """(J, q) posterior means by grouping factor, computed once; ``moments`` has them too, at a higher cost."""
     require_data(post)
+    if not post.spec.groups:
+        return {}
     key = ("means", whole("thin", thin, 1))
     if post.family != "gaussian" or ("moments", thin) in post.memory:
         return moments(post, thin)[0]
@@ -145,6 +149,8 @@ def moments(post: Sampled, thin: int = 1) -> tuple[Effects, Effects]:
     For a Gaussian response without the noise of drawing the effects; for another from the draws.
     """
     require_data(post)
+    if not post.spec.groups:
+        return {}, {}
     key = ("moments", whole("thin", thin, 1))
     if key not in post.memory:
         if post.family == "gaussian":
@@ -194,4 +200,5 @@ def table(post: Sampled, prob: float = 0.95, interval: Any = "eti", *, thin: int
         }
         numbers = {"estimate": centres[group], "est_error": sds[group], "lower": lower, "upper": upper}
         parts.append(pd.DataFrame(head | {k: v.ravel(order="F") for k, v in numbers.items()}))
-    return pd.concat(parts, ignore_index=True)
+    names = ["group", "level", "term", "estimate", "est_error", "lower", "upper"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)

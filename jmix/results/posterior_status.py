@@ -69,7 +69,7 @@ def _transitions(post: Posterior, divergences: int, saturated: int) -> Iterator[
         asked = f" of {settings.draws}" if settings.draws > had else ""
         yield f"sampling was interrupted after {had}{asked} draws a chain; these draws are valid, only fewer"
     if divergences:
-        target = 0.95 if settings.target_accept < 0.9 else 0.99
+        target = 0.95 if settings.target_accept < 0.95 else 0.99
         yield (
             f"the trajectories of {divergences} of {n} draws diverged: part of the posterior may be unexplored and "
             f"estimates biased; raise target_accept from {settings.target_accept:g} to {target:g}, or give standard "

@@ -17,6 +17,9 @@ from jmix.errors import ModelError
 On = Literal["value", "precision", "variance"]
 ON: tuple[On, ...] = ("value", "precision", "variance")
 
+LARGEST_SHOWN = 9
+"""Most numbers of a matrix that are printed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prior:
@@ -97,6 +100,9 @@ def _from_object(distribution: Any, on: On) -> Prior:
         if not valid:
             raise ModelError(f"{name}({key}={np.asarray(value).tolist()}): out of range")
     shown = ", ".join(f"{k}={_number(v)}" for k, v in values.items() if v is not None and np.ndim(v) == 0)
+    matrix = np.asarray(values.get("scale_matrix"))
+    if name in ("Wishart", "InverseWishart") and matrix.size <= LARGEST_SHOWN:
+        shown += f", scale_matrix={np.round(matrix, 4).tolist()}"
     if name == "Uniform" and not np.all(np.asarray(distribution.low) < np.asarray(distribution.high)):
         raise ModelError(f"{name}({shown}): low must be below high")
     return Prior(distribution, on, f"{name}({shown})")
@@ -127,6 +133,10 @@ def _uniform(low: float, high: float) -> Any:
     if not low < high:
         raise ValueError("low must be below high")
     return _numpyro().Uniform(low, high, validate_args=True)
+
+
+def _weibull(shape: float, scale: float) -> Any:
+    return _numpyro().Weibull(scale, shape, validate_args=True)
 
 
 def _half_student(df: float, scale: float) -> Any:
@@ -191,7 +201,7 @@ WORDS: dict[str, Word] = {
     "inv_gamma": Word(("shape", "scale"), _build("InverseGamma")),
     "exponential": Word(("rate",), _build("Exponential")),
     "lognormal": Word(("mean", "sd"), _build("LogNormal")),
-    "weibull": Word(("scale", "shape"), _build("Weibull")),
+    "weibull": Word(("shape", "scale"), _weibull),
     "half_normal": Word(("scale",), _build("HalfNormal")),
     "half_cauchy": Word(("scale",), _build("HalfCauchy")),
     "half_student_t": Word(("df", "scale"), _half_student),

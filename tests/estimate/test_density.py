@@ -139,7 +139,7 @@ CASES = {
     ),
     "four columns, LKJ(0.5)": Case(
         "y ~ 1 + (x + w + v | g)",
-        BASE | {"cor": "lkj(0.5)", "sd_g__w": "weibull(2, 1.5)"},
+        BASE | {"cor": "lkj(0.5)", "sd_g__w": "weibull(1.5, 2)"},
         [NORMAL],
         {"g": Term((Own(T3), Own(T3), Own(stats.weibull_min(1.5, scale=2)), Own(T3)), eta=0.5)},
     ),

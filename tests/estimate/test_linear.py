@@ -35,7 +35,8 @@ def test_posterior_of_a_linear_regression(model):
         draws = post[name]
         assert abs(draws.mean() - center) < 4.5 * float(array_stats.mcse(draws, method="mean")), name
         assert abs(draws.std() - spread) < 4.5 * float(array_stats.mcse(draws, method="sd")), name
-    assert post.ngrps() == {}
+    assert post.ngrps() == post.ranef() == post.effects() == post.coef() == {}
+    assert post.ranef_table().empty
     assert "Multilevel" not in str(post)
 
 

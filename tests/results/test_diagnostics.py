@@ -151,7 +151,7 @@ def test_trajectories_are_counted(fake_posterior: Posterior) -> None:
     assert (status.divergences, status.saturated, status.converged) == (7, 12, False)
     text = " ".join(status.messages)
     assert "7 of 1000 draws diverged" in text
-    assert "raise target_accept from 0.8 to 0.95" in text
+    assert "raise target_accept from 0.9 to 0.95" in text
     assert "12 of 1000 draws reached max_tree_depth=10" in text
     assert "max_tree_depth=12" in text
 

@@ -53,7 +53,7 @@ SAME_AS_SCIPY = {
     "inv_gamma(2, 3)": stats.invgamma(2, scale=3),
     "exponential(3)": stats.expon(scale=1 / 3),
     "lognormal(0.5, 2)": stats.lognorm(2, scale=np.exp(0.5)),
-    "weibull(2, 1.5)": stats.weibull_min(1.5, scale=2),
+    "weibull(1.5, 2)": stats.weibull_min(1.5, scale=2),
     "half_normal(2)": stats.halfnorm(scale=2),
     "half_cauchy(2)": stats.halfcauchy(scale=2),
     "half_student_t(3, 2)": stats.t(3, 0, 2),
