@@ -28,7 +28,7 @@ from jmix.spec.priors import PriorSet
 
 FloatArray = npt.NDArray[np.float64]
 
-CONVERGED = 1e-10
+CONVERGED = 1e-16
 """Newton decrement, in units of the log density, at which the mode is found."""
 
 MAX_NEWTON = 50
@@ -120,9 +120,10 @@ class _Search:
         return curvature, decrement
 
     def _halved(self, value: float, step: FloatArray, decrement: float) -> bool:
+        noise = 1e-13 * (1.0 + abs(value))
         for k in range(30):
             trial = self._whole(self.z[self.free] + 0.5**k * step)
-            if self.first(trial)[0] >= value + 1e-4 * 0.5**k * decrement:
+            if self.first(trial)[0] >= value + 1e-4 * 0.5**k * decrement - noise:
                 self.z = trial
                 return True
         return False
