@@ -23,7 +23,7 @@ from jmix import runtime
 from jmix.estimate.density import coordinates, log_density
 from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
 from jmix.estimate.effects import draw_effects, given
-from jmix.estimate.nuts_program import BUFFER, Kernel, Points, _advance, no_state
+from jmix.estimate.nuts_program import BUFFER, Kernel, Points, advance, no_state
 from jmix.estimate.options import Options
 from jmix.estimate.sampling import chain_keys
 from jmix.estimate.warm_start import marginal_output, warm_start
@@ -143,8 +143,8 @@ DESIGNS = {
 def _advance_all(
     state: Any, points: Any, keys: Any, fresh: Any, count: Any, thin: Any, *where: Any, kernel: Any
 ) -> Any:
-    """``_advance`` of one chain for each data set."""
-    own = partial(_advance, kernel=kernel)
+    """``advance`` of one chain for each data set."""
+    own = partial(advance, kernel=kernel)
     return jax.vmap(own, in_axes=(0, 0, 0, None, None, None, 0, 0))(state, points, keys, fresh, count, thin, *where)
 
 

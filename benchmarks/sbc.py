@@ -33,9 +33,13 @@ def planted(error: str, datasets: int, seed: int) -> Ranks:
     return calibrate(DESIGNS[PLANTED], datasets, seed, **ERRORS[error])
 
 
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-6 else "< 1e-6"
+
+
 def _markdown(found: pd.DataFrame) -> str:
     rows = [
-        f"| {r.design} | {r.quantity} | {r.mean_rank:.3f} | {r.p_chi_square:.2g} | {r.p_ecdf:.2g} | {r.corrected:.2g} |"
+        f"| {r.design} | {r.quantity} | {r.mean_rank:.3f} | {_p(r.p_chi_square)} | {_p(r.p_ecdf)} | {_p(r.corrected)} |"
         for r in found.itertuples()
     ]
     head = "| design | quantity | mean rank | p, chi-square | p, ECDF | p, corrected |\n|---|---|--:|--:|--:|--:|"

@@ -74,7 +74,7 @@ def plot(results: dict[str, Ranks], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(results), figsize=(4.6 * len(results), 3.8), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(results), figsize=(4.4 * len(results), 4.6), sharey=True, layout="constrained")
     for axis, (design, own) in zip(np.atleast_1d(axes), results.items(), strict=True):
         datasets = next(iter(own.ranks.values())).size
         envelope = Envelope(datasets)
@@ -86,7 +86,7 @@ def plot(results: dict[str, Ranks], path: Path) -> None:
             axis.step(envelope.share, difference, where="mid", lw=1.0, color=colour, label=name)
         axis.axhline(0.0, color="0.5", lw=0.6)
         axis.set(title=f"{design}, {datasets} data sets", xlabel="rank / 100", xlim=(0, 1))
-        axis.legend(fontsize=6, ncol=2, frameon=False)
+        axis.legend(fontsize=7, ncol=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     np.atleast_1d(axes)[0].set_ylabel("share of ranks below, less rank / 100")
     figure.savefig(path, dpi=110)
     plt.close(figure)

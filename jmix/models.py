@@ -102,8 +102,9 @@ class Model:
 
         Args:
             draws: kept draws a chain. tune: warm-up iterations a chain. seed: the same seed, the same draws.
-            chain_method: "vectorized" on one device; "parallel", split over all devices; "sequential"; or "auto": the
-                second where there are several devices, else the first.
+            chain_method: "vectorized", all chains in one program; "parallel", the same, split over all devices;
+                "threads", one chain a core; "sequential"; or "auto": split over the devices where there are several,
+                vectorized on one accelerator, and in threads on a CPU, where that compiles sooner and runs no slower.
             target_accept: mean acceptance probability to which the step size is tuned; raise it after divergences. A
                 step is cheap here, so that the default is above Stan's 0.8.
             max_tree_depth: 2 to this power, less one, leapfrog steps a draw at most. thin: iterations a kept draw.

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from jmix.estimate.chains import Monitor, Tally, together
 from jmix.estimate.nuts_program import ADVANCE, BUFFER, EVALUATE, Kernel, Points, no_state
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,25 +41,6 @@ class Run:
     interrupted: bool
 
 
-class Monitor:
-    """What a sampler tells of its course; this one keeps silent."""
-
-    def update(self, done: int, tuning: bool, diverging: int, steps: float) -> None:
-        """Called after every segment."""
-
-
-@dataclass(frozen=True)
-class Shifted(Monitor):
-    """A monitor told of a part of the work: ``before`` iterations were done earlier."""
-
-    monitor: Monitor
-    before: int
-
-    def update(self, done: int, tuning: bool, diverging: int, steps: float) -> None:
-        """Pass on, counted from the beginning of the whole."""
-        self.monitor.update(self.before + done, tuning, diverging, steps)
-
-
 def evaluate(kernel: Kernel, data: Any, place: dict[str, FloatArray], u: FloatArray) -> Points:
     """Points with their potential energies and gradients."""
     energy, gradient = EVALUATE(u, data, place, kernel=kernel)
@@ -75,6 +57,7 @@ def sample(
     draws: int,
     thin: int,
     monitor: Monitor,
+    workers: int = 1,
 ) -> Run:
     """Tune and draw.
 
@@ -82,43 +65,44 @@ def sample(
         place: ``mode`` (d,) and ``half`` (d, d) of the whitening, of the first d coordinates.
         points: where the chains begin, e.g. from ``evaluate``.
         keys: (C, 2) of all randomness. draws: kept draws a chain, ``thin`` iterations apart.
+        workers: threads that run chains at the same time, where the kernel is not batched.
 
     Raises:
         KeyboardInterrupt: the user stopped the sampler before there was a draw to keep.
     """
-    seconds = {}
     begun = time.perf_counter()
-    driver = _Driver(kernel, data, place, points, keys, monitor)
-    seconds["compile"] = time.perf_counter() - begun
+    whole = Points(*(np.asarray(part) for part in points))
+    starts = [(whole, keys)] if kernel.batched else [(Points(*(p[c] for p in whole)), k) for c, k in enumerate(keys)]
+    tally = Tally(monitor, len(starts))
+    drivers = [_Driver(kernel, data, place, *start, tally, i) for i, start in enumerate(starts)]
+    seconds = {"compile": time.perf_counter() - begun}
     begun = time.perf_counter()
-    driver.go(kernel.tune, 1, keep=False)
+    together(drivers, workers, kernel.tune, 1, keep=False)
     seconds["tune"] = time.perf_counter() - begun
-    begun = time.perf_counter()
-    interrupted = False
+    begun, interrupted = time.perf_counter(), False
     try:
-        driver.go(draws, thin, keep=True)
+        together(drivers, workers, draws, thin, keep=True)
     except KeyboardInterrupt:
-        if not driver.parts:
+        drivers = [driver for driver in drivers if driver.parts]
+        if not drivers:
             raise
         interrupted = True
     seconds["sample"] = time.perf_counter() - begun
-    return _gather(driver, seconds, interrupted, kernel)
-
-
-def _first(part: Any, size: int) -> Any:
-    """The filled rows of a segment, as NumPy arrays."""
-    return jax.tree.map(lambda a: np.asarray(a)[:size], part)
+    return _gather(drivers, seconds, interrupted, kernel)
 
 
 class _Driver:
     """Calls the program segment by segment; what a segment gave is kept before the next begins."""
 
-    def __init__(self, kernel: Kernel, data: Any, place: Any, points: Points, keys: Any, monitor: Monitor) -> None:
-        self.kernel, self.monitor = kernel, monitor
+    def __init__(
+        self, kernel: Kernel, data: Any, place: Any, points: Points, keys: Any, tally: Tally, number: int
+    ) -> None:
+        self.kernel, self.tally, self.number = kernel, tally, number
         self._begin, self._where = (points, keys), (data, place)
         self.parts: list[Any] = []
         self.done = self.diverging = 0
         self.pace = 0.0
+        self.stopped = False
         self.state = self._advance(no_state(kernel, data, place, points, keys), True, 0, 1)[0]
         np.asarray(self.state.i)
 
@@ -127,7 +111,7 @@ class _Driver:
 
     def go(self, count: int, thin: int, keep: bool) -> None:
         left = count
-        while left:
+        while left and not self.stopped:
             size = min(left, BUFFER, self._affordable(thin))
             begun = time.perf_counter()
             state, part = self._advance(self.state, False, size, thin)
@@ -139,15 +123,28 @@ class _Driver:
             left -= size
             self.done += size * thin
             self.pace = (time.perf_counter() - begun) / (size * thin)
-            self.monitor.update(self.done, not keep, self.diverging, float(part[4].mean()) / thin)
+            self.tally.update(self.number, self.done, not keep, self.diverging, float(part[4].mean()) / thin)
 
     def _affordable(self, thin: int) -> int:
         """Draws that fit into PATIENCE at the pace of the segment before; few at first."""
         return 10 if self.pace == 0.0 else max(1, int(PATIENCE / (self.pace * thin)))
 
+    def draws(self) -> Any:
+        """(C, D, ...) everything kept."""
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *self.parts)
+        return jax.tree.map(lambda a: np.swapaxes(a, 0, 1) if self.kernel.batched else a[None], joined)
 
-def _gather(driver: _Driver, seconds: dict[str, float], interrupted: bool, kernel: Kernel) -> Run:
-    joined = jax.tree.map(lambda *parts: np.swapaxes(np.concatenate(parts), 0, 1), *driver.parts)
+
+def _first(part: Any, size: int) -> Any:
+    """The filled rows of a segment, as NumPy arrays."""
+    return jax.tree.map(lambda a: np.asarray(a)[:size], part)
+
+
+def _gather(drivers: list[_Driver], seconds: dict[str, float], interrupted: bool, kernel: Kernel) -> Run:
+    """All chains, cut to the shortest, which matters after an interruption."""
+    each = [driver.draws() for driver in drivers]
+    length = min(part[2].shape[1] for part in each)
+    joined = jax.tree.map(lambda *parts: np.concatenate([p[:, :length] for p in parts]), *each)
     output, z, log_density, diverging, n_steps, accept, energy, last_steps = joined
     return Run(
         output=output,
@@ -158,30 +155,7 @@ def _gather(driver: _Driver, seconds: dict[str, float], interrupted: bool, kerne
         accept_prob=accept,
         energy=energy,
         saturated=last_steps >= 2**kernel.max_tree_depth - 1,
-        step_size=np.asarray(driver.state.adapt_state.step_size),
+        step_size=np.concatenate([np.atleast_1d(np.asarray(d.state.adapt_state.step_size)) for d in drivers]),
         seconds=seconds,
         interrupted=interrupted,
-    )
-
-
-def joined(runs: list[Run]) -> Run:
-    """Chains run one after another as one run; one that the user stopped is left out, unless it is the only one."""
-    if len(runs) == 1:
-        return runs[0]
-    whole = [r for r in runs if not r.interrupted] or runs[:1]
-    length = min(r.log_density.shape[1] for r in whole)
-
-    def stack(*parts: Any) -> Any:
-        return np.concatenate([part[:, :length] for part in parts])
-
-    output = jax.tree.map(stack, *(r.output for r in whole))
-    names = ("z", "log_density", "diverging", "n_steps", "accept_prob", "energy", "saturated")
-    arrays = {name: stack(*(getattr(r, name) for r in whole)) for name in names}
-    seconds = {stage: sum(r.seconds[stage] for r in runs) for stage in runs[0].seconds}
-    return Run(
-        output=output,
-        **arrays,
-        step_size=np.concatenate([r.step_size for r in whole]),
-        seconds=seconds,
-        interrupted=any(r.interrupted for r in runs),
     )

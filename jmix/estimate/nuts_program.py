@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -38,7 +39,8 @@ class Kernel:
     Attributes:
         density: log density of (z, data, plan). output: (z, data, plan) to a pytree of what is kept of a draw.
         plan: hashable, passed to both. tune: warm-up iterations, which fix the schedule of adaptation.
-        dense: a full mass matrix, or a diagonal one.
+        dense: a full mass matrix, or a diagonal one. batched: all chains in one program, on a leading axis; or a
+            program for one chain, which is smaller and compiles sooner.
     """
 
     density: LogDensity
@@ -49,6 +51,7 @@ class Kernel:
     max_tree_depth: int
     devices: int = 1
     dense: bool = True
+    batched: bool = True
 
 
 def _coordinates(u: jax.Array, place: Any) -> jax.Array:
@@ -92,7 +95,7 @@ def _evaluate(u: jax.Array, data: Any, place: Any, kernel: Kernel) -> Any:
     return jax.vmap(jax.value_and_grad(_potential(kernel, data, place)))(u)
 
 
-def _advance(
+def advance(
     state: Any,
     points: Points,
     keys: jax.Array,
@@ -106,20 +109,22 @@ def _advance(
     """``count`` draws of all chains, each ``thin`` iterations after the one before.
 
     Args:
-        state: of the sampler; where ``fresh``, one made from ``points`` and the (C, 2) ``keys`` takes its place.
+        state: of the sampler; where ``fresh``, one made from ``points`` and the (C, 2) ``keys`` takes its place. A
+            kernel that is not batched takes all three, and gives all results, without the axis of the chains.
 
     Returns:
         The new state and, with BUFFER rows of which the first ``count`` are filled: the kept parameters, z, log
         density, divergence, leapfrog steps, acceptance probability, energy and the steps of the last iteration.
     """
     start, sample = _numpyro_kernel(kernel, data, place)
-    first = jax.vmap(start)(*points, keys)
-    state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), first, state)
-    chains, dim = state.z.shape
+    if kernel.batched:
+        start, sample = jax.vmap(start), jax.vmap(sample)
+    state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), start(*points, keys), state)
+    chains, dim = state.z.shape[:-1], state.z.shape[-1]
 
     def iterate(_: Any, carry: Any) -> Any:
         state, diverging, steps = carry
-        state = jax.vmap(sample)(state)
+        state = sample(state)
         return state, diverging | state.diverging, steps + state.num_steps
 
     def draw(i: jax.Array, carry: Any) -> Any:
@@ -129,27 +134,30 @@ def _advance(
         row = (state.z, -state.potential_energy, diverging, steps, state.accept_prob, state.energy, state.num_steps)
         return state, tuple(k.at[i].set(r) for k, r in zip(kept, row, strict=True))
 
-    real, whole = jnp.zeros((BUFFER, chains)), jnp.zeros((BUFFER, chains), state.num_steps.dtype)
-    kept = (jnp.zeros((BUFFER, chains, dim)), real, jnp.zeros((BUFFER, chains), bool), whole, real, real, whole)
+    real, whole = jnp.zeros((BUFFER, *chains)), jnp.zeros((BUFFER, *chains), state.num_steps.dtype)
+    kept = (jnp.zeros((BUFFER, *chains, dim)), real, jnp.zeros((BUFFER, *chains), bool), whole, real, real, whole)
     state, kept = jax.lax.fori_loop(0, count, draw, (state, kept))
-    z = jax.vmap(jax.vmap(lambda u: _coordinates(u, place)))(kept[0])
-    output = jax.vmap(jax.vmap(lambda one: kernel.output(one, data, kernel.plan)))(z)
-    return state, (output, z, *kept[1:])
+
+    def finish(u: jax.Array) -> Any:
+        z = _coordinates(u, place)
+        return kernel.output(z, data, kernel.plan), z
+
+    finish_all = jax.vmap(jax.vmap(finish) if kernel.batched else finish)
+    return state, (*finish_all(kept[0]), *kept[1:])
 
 
 def _advance_sharded(*args: Any, kernel: Kernel) -> Any:
     """The same with the chains split over devices."""
-    advance: Any = _advance
+    each: Any = partial(advance, kernel=kernel)
     if kernel.devices == 1:
-        return advance(*args, kernel=kernel)
+        return each(*args)
     sharding: Any = jax.sharding
     shard: Any = jax.shard_map
     mesh = sharding.Mesh(np.array(jax.devices()[: kernel.devices]), ("chain",))
     by_chain, everywhere = sharding.PartitionSpec("chain"), sharding.PartitionSpec()
     into = (by_chain,) * 3 + (everywhere,) * (len(args) - 3)
     out = (by_chain, sharding.PartitionSpec(None, "chain"))
-    each = shard(lambda *own: advance(*own, kernel=kernel), mesh=mesh, in_specs=into, out_specs=out, check_vma=False)
-    return each(*args)
+    return shard(each, mesh=mesh, in_specs=into, out_specs=out, check_vma=False)(*args)
 
 
 EVALUATE = runtime.Program(_evaluate, static=("kernel",))
@@ -160,7 +168,8 @@ def no_state(kernel: Kernel, data: Any, place: Any, points: Points, keys: Any) -
     """Zeros in the shape of a sampler state."""
 
     def start(points: Points, keys: Any) -> Any:
-        return jax.vmap(_numpyro_kernel(kernel, data, place)[0])(*points, keys)
+        one = _numpyro_kernel(kernel, data, place)[0]
+        return (jax.vmap(one) if kernel.batched else one)(*points, keys)
 
     with runtime.float64():
         shapes = jax.eval_shape(start, points, keys)

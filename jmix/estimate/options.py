@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmix import runtime
 from jmix.errors import ModelError
 
-METHODS = ("auto", "vectorized", "parallel", "sequential")
+METHODS = ("auto", "vectorized", "parallel", "threads", "sequential")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,15 @@ class Options:
 
     @property
     def method(self) -> str:
-        """How the chains run, "auto" resolved."""
-        if self.chain_method == "auto":
-            return "parallel" if self.devices > 1 else "vectorized"
-        return self.chain_method
+        """How the chains run, "auto" resolved: over the devices, the cores of a CPU, or the lanes of an accelerator."""
+        if self.chain_method != "auto":
+            return self.chain_method
+        if self.devices > 1:
+            return "parallel"
+        return "threads" if runtime.default_device().platform == "cpu" else "vectorized"
+
+    @property
+    def workers(self) -> int:
+        """Threads that run chains at the same time."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(int(self.chains), cores) if self.method == "threads" else 1

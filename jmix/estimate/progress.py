@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from jmix.estimate.nuts import Monitor
+from jmix.estimate.chains import Monitor
 
 
 class ProgressBar(Monitor):

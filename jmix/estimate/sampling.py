@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,30 +77,18 @@ def _kernel(options: Options, **what: Any) -> Kernel:
         target_accept=float(options.target_accept),
         max_tree_depth=int(options.max_tree_depth),
         devices=options.devices,
+        batched=options.method in ("vectorized", "parallel"),
         **what,
     )
 
 
 def _run(kernel: Kernel, data: Any, start: WarmStart, points: Points, options: Options) -> nuts.Run:
-    """Chains together, or one after another."""
-    total = int(options.tune) + int(options.draws) * int(options.thin)
-    chains = len(points.u)
-    groups = [slice(c, c + 1) for c in range(chains)] if options.chain_method == "sequential" else [slice(None)]
-    keys, runs = chain_keys(int(options.seed), chains), []
-    with progress_bar(options.progress, chains, total * len(groups)) as monitor:
-        for i, own in enumerate(groups):
-            told = nuts.Shifted(monitor, i * total)
-            size = {"draws": int(options.draws), "thin": int(options.thin)}
-            begin = Points(*(part[own] for part in points))
-            try:
-                runs.append(nuts.sample(kernel, data, start.place, begin, keys[own], monitor=told, **size))
-            except KeyboardInterrupt:
-                if not runs:
-                    raise
-                return replace(nuts.joined(runs), interrupted=True)
-            if runs[-1].interrupted:
-                break
-    return nuts.joined(runs)
+    chains, draws, thin = len(points.u), int(options.draws), int(options.thin)
+    keys = chain_keys(int(options.seed), chains)
+    with progress_bar(options.progress, chains, int(options.tune) + draws * thin) as monitor:
+        return nuts.sample(
+            kernel, data, start.place, points, keys, draws=draws, thin=thin, monitor=monitor, workers=options.workers
+        )
 
 
 def chain_keys(seed: int, chains: int) -> npt.NDArray[np.uint32]:

@@ -309,6 +309,7 @@ class Evaluated:
     value: np.ndarray
     gradient: np.ndarray
     density: np.ndarray
+    likelihood: np.ndarray
     natural: list[tuple[np.ndarray, list[np.ndarray], float]]
     back: np.ndarray
 
@@ -335,7 +336,8 @@ def evaluated(request: pytest.FixtureRequest) -> Evaluated:
         (np.asarray(at.beta[i]), [np.asarray(c[i]) for c in at.chols], float(at.sigma[i])) for i in range(len(zs))
     ]
     back = np.stack([coordinates(priors, plan, objective, *natural[i]) for i in range(0, len(zs), 2 * plan.dim + 1)])
-    return Evaluated(Twin(case, model), zs, np.asarray(value), np.asarray(gradient), np.asarray(density), natural, back)
+    numbers = [np.asarray(own) for own in (value, gradient, density, density - at.log_prior)]
+    return Evaluated(Twin(case, model), zs, *numbers, natural, back)
 
 
 def _log_det(evaluated: Evaluated, natural: bool) -> np.ndarray:
@@ -364,6 +366,13 @@ def test_without_the_jacobian_it_is_the_density_of_the_natural_parameters(evalua
     ours = evaluated.by_point(evaluated.density)[:, 0]
     change = _log_det(evaluated, natural=False) - _log_det(evaluated, natural=True)
     _same_up_to_a_constant(ours, _expected(evaluated) + change)
+
+
+def test_the_likelihood_has_its_constants(evaluated: Evaluated) -> None:
+    """Leave-one-out comparisons and Bayes factors need them."""
+    points = evaluated.natural[:: len(evaluated.natural) // POINTS]
+    expected = [evaluated.twin.log_likelihood(*p) for p in points]
+    np.testing.assert_allclose(evaluated.by_point(evaluated.likelihood)[:, 0], expected, rtol=1e-9)
 
 
 def test_the_gradient_is_that_of_the_value(evaluated: Evaluated) -> None:
