@@ -13,6 +13,7 @@ import contextlib
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,23 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
+ROOM = 0.6
+"""Share of the memory mappings that a process may have at which compiled programs are dropped."""
+
+
+def _crowded() -> bool:
+    """Whether the process nears its limit of memory mappings, beyond which XLA aborts it; a program takes hundreds."""
+    try:
+        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+        with open("/proc/self/maps", "rb") as maps:
+            return sum(1 for _ in maps) > ROOM * limit
+    except (OSError, ValueError):
+        return False
+
+
+_PROGRAMS: weakref.WeakSet[Program] = weakref.WeakSet()
+
+
 class Program:
     """A jitted function: double precision always, the persistent cache while it compiles.
 
@@ -99,6 +117,13 @@ class Program:
         self._static = static
         self._jitted: Any = None
         self._seen: set[Any] = set()
+        _PROGRAMS.add(self)
+
+    def clear(self) -> None:
+        """Drop what was compiled; the next call compiles anew, or loads from the cache."""
+        self._seen.clear()
+        if self._jitted is not None:
+            self._jitted.clear_cache()
 
     def __call__(self, *args: Any, **static: Any) -> Any:
         """Run on the default device; returns device arrays."""
@@ -111,6 +136,9 @@ class Program:
             key = (_signature(args), tuple(sorted(static.items())), config.jax_default_device)
             if key in self._seen:
                 return self._jitted(*args, **static)
+            if _crowded():
+                for program in list(_PROGRAMS):
+                    program.clear()
             with _persistent_cache():
                 out = self._jitted(*args, **static)
             self._seen.add(key)
