@@ -100,9 +100,10 @@ def _from_object(distribution: Any, on: On) -> Prior:
         if not valid:
             raise ModelError(f"{name}({key}={np.asarray(value).tolist()}): out of range")
     shown = ", ".join(f"{k}={_number(v)}" for k, v in values.items() if v is not None and np.ndim(v) == 0)
-    matrix = np.asarray(values.get("scale_matrix"))
-    if name in ("Wishart", "InverseWishart") and matrix.size <= LARGEST_SHOWN:
-        shown += f", scale_matrix={np.round(matrix, 4).tolist()}"
+    if name in ("Wishart", "InverseWishart"):
+        matrix = np.asarray(values["scale_matrix"], dtype=np.float64)
+        if matrix.size <= LARGEST_SHOWN:
+            shown += f", scale_matrix={np.round(matrix, 4).tolist()}"
     if name == "Uniform" and not np.all(np.asarray(distribution.low) < np.asarray(distribution.high)):
         raise ModelError(f"{name}({shown}): low must be below high")
     return Prior(distribution, on, f"{name}({shown})")

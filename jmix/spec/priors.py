@@ -140,6 +140,7 @@ class _Resolver:
         spread = 1.482602218505602 * float(np.median(np.abs(response - np.median(response))))
         self.scale = max(LEAST_SCALE, round(spread, 1))
         self.rows: list[PriorRow] = []
+        self.used: set[str] = set()
 
     def _allowed(self) -> list[str]:
         names = ["Intercept"] if self.intercept >= 0 else []
@@ -170,7 +171,10 @@ class _Resolver:
         raise ModelError(f"priors: there is no parameter '{name}'.{hint} There are: {', '.join(allowed)}")
 
     def _look(self, *names: str) -> tuple[str, Prior] | None:
-        return next(((n, self.given[n]) for n in names if n in self.given), None)
+        found = next(((n, self.given[n]) for n in names if n in self.given), None)
+        if found:
+            self.used.add(found[0])
+        return found
 
     def _student(self, location: float, text: str) -> Prior:
         return prior(f"{text}(3, {location!r}, {self.scale!r})")
@@ -181,6 +185,12 @@ class _Resolver:
         self._check_classes(terms)
         sigma = self._positive("sigma", ("sigma",), self._student(0.0, "student_t"))
         nu = self._positive("nu", ("nu",), prior("gamma(2, 0.1)"), 1.0) if self.student else None
+        unused = [name for name in self.given if name not in self.used]
+        if unused:
+            raise ModelError(
+                f"the prior of '{unused[0]}' is not used: no parameter is left for it, since each of that class has a "
+                "prior of its own or there is none; drop it"
+            )
         centre = None if centred is None else np.asarray(self.x_means, dtype=np.float64)
         return PriorSet(coefficients, centred, centre, terms, sigma, nu, tuple(self.rows), intercept_at=self.intercept)
 

@@ -393,7 +393,7 @@ def _parts(z: Any, data: Any, plan: Any) -> Any:
 
 def test_log_density_is_the_sum_of_its_parts() -> None:
     """The function that samplers and MAP call, with and without the Jacobian, is what the tests above add up."""
-    model = jmix.model("y ~ 1 + (1 | g)", DATA, priors=BASE | {"b": "flat"})
+    model = jmix.model("y ~ 1 + (1 | g)", DATA, priors={"b_(Intercept)": FIX["b_(Intercept)"]} | HALF_T)
     plan = make_plan(model.objective, model.priors)
     data = density_data(model.objective, model.priors)
     (full, density), expected, jacobian = runtime.Program(_parts, static=("plan",))(np.full(3, 0.3), data, plan=plan)

@@ -167,3 +167,17 @@ def test_the_degrees_of_freedom_of_a_student_response(rows: pd.DataFrame) -> Non
         _ = _model(rows, {"nu": "gamma(2, 0.1) on precision"}, family="student").priors
     with pytest.raises(ModelError, match="no positive value"):
         _ = _model(rows, {"nu": "uniform(0, 0.5)"}, family="student").priors
+
+
+@pytest.mark.parametrize(
+    ("formula", "given", "name"),
+    [
+        ("y ~ 1 + (1 | g)", {"b": "normal(0, 1)"}, "b"),
+        ("y ~ x + (1 | g)", {"sd": "half_normal(1)", "sd_g": "half_normal(2)"}, "sd"),
+        ("y ~ x + (x | g)", {"cor": "lkj(1)", "cor_g": "lkj(2)"}, "cor"),
+    ],
+)
+def test_a_prior_that_nothing_uses_is_refused(formula: str, given: dict[str, str], name: str) -> None:
+    data = {"y": [1.0, 2.0, 4.0, 3.0], "x": [0.0, 1.0, 2.0, 4.0], "g": ["a", "a", "b", "b"]}
+    with pytest.raises(ModelError, match=f"the prior of '{name}' is not used"):
+        jmix.model(formula, data, priors=given)
