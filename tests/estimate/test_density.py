@@ -88,6 +88,7 @@ GAMMA = stats.gamma(2.0, scale=1 / 0.7)
 FIX = {"b": "normal(0.5, 2)", "b_(Intercept)": "normal(0.5, sd=2)"}
 HALF_T = {"sd": "student_t(3, 0, 2.5)", "sigma": "student_t(3, 0, 2.5)"}
 BASE = FIX | HALF_T
+ALONE = {"b_(Intercept)": FIX["b_(Intercept)"]} | HALF_T
 
 CASES = {
     "weights and offset": Case(
@@ -139,7 +140,7 @@ CASES = {
     ),
     "four columns, LKJ(0.5)": Case(
         "y ~ 1 + (x + w + v | g)",
-        BASE | {"cor": "lkj(0.5)", "sd_g__w": "weibull(1.5, 2)"},
+        ALONE | {"cor": "lkj(0.5)", "sd_g__w": "weibull(1.5, 2)"},
         [NORMAL],
         {"g": Term((Own(T3), Own(T3), Own(stats.weibull_min(1.5, scale=2)), Own(T3)), eta=0.5)},
     ),
@@ -152,7 +153,7 @@ CASES = {
     ),
     "nested": Case(
         "y ~ 1 + (1 | g/k)",
-        BASE | {"sd_g": "cauchy(1, 2)"},
+        ALONE | {"sd_g": "cauchy(1, 2)"},
         [NORMAL],
         {"g": _sds(Own(stats.cauchy(1, 2))), "k:g": _sds(Own(T3))},
     ),
@@ -393,7 +394,7 @@ def _parts(z: Any, data: Any, plan: Any) -> Any:
 
 def test_log_density_is_the_sum_of_its_parts() -> None:
     """The function that samplers and MAP call, with and without the Jacobian, is what the tests above add up."""
-    model = jmix.model("y ~ 1 + (1 | g)", DATA, priors={"b_(Intercept)": FIX["b_(Intercept)"]} | HALF_T)
+    model = jmix.model("y ~ 1 + (1 | g)", DATA, priors=ALONE)
     plan = make_plan(model.objective, model.priors)
     data = density_data(model.objective, model.priors)
     (full, density), expected, jacobian = runtime.Program(_parts, static=("plan",))(np.full(3, 0.3), data, plan=plan)
