@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jmix.api import lm, lmlist, lmm, model
+    from jmix.api import glmm, lm, lmlist, lmm, model
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
     from jmix.results.io import load_fit
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "glmm": "jmix.api",
     "lm": "jmix.api",
     "lmlist": "jmix.api",
     "lmm": "jmix.api",
@@ -40,6 +41,7 @@ __all__ = [
     "JmixError",
     "JmixWarning",
     "ModelError",
+    "glmm",
     "list_data",
     "lm",
     "lmlist",

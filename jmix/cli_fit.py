@@ -9,17 +9,20 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jmix
 from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
-from jmix.errors import DataError, FormulaError, JmixError
+from jmix.errors import DataError, FormulaError, JmixError, ModelError
+from jmix.models import Model
+from jmix.models_glmm import GlmmModel, StudentModel
 from jmix.runtime import default_device
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from jmix.results.fit import Fit
+    from jmix.results.glmm_fit import GlmmFit
 
 _LONGEST_NAME = 80
 
@@ -62,13 +65,35 @@ def start_jax() -> None:
         raise JmixError(f"JAX cannot start: {str(error) or type(error).__name__}; check JAX_PLATFORMS") from error
 
 
-def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None) -> Fit:
-    """The fit; a formula without random terms is fitted as R's ``lm`` unless maximum likelihood is asked for."""
-    columns: dict[str, Any] = {"weights": options.weights, "offset": options.offset, "contrasts": contrasts}
-    model = jmix.model(options.formula, data, **columns)
+def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None) -> Fit | GlmmFit:
+    """The fit; a linear formula without random terms is fitted as R's ``lm`` unless maximum likelihood is asked for."""
+    model = bind(options, data, contrasts)
+    if isinstance(model, GlmmModel | StudentModel):
+        return model.fit(n_agq=options.agq, integration=options.method)
+    if options.agq != 1 or options.method != "agq":
+        raise ModelError("--agq and --method are for a --family whose random effects have no closed form")
     if not model.terms and not options.ml:
-        return jmix.lm(options.formula, data, **columns)
+        return jmix.lm(options.formula, data, weights=options.weights, offset=options.offset, contrasts=contrasts)
     return model.fit("ml" if options.ml else "reml")
+
+
+def bind(
+    options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None, priors: dict[str, str] | None = None
+) -> Model | GlmmModel:
+    """The model of the options."""
+    return jmix.model(
+        options.formula,
+        data,
+        weights=options.weights,
+        offset=options.offset,
+        contrasts=contrasts,
+        priors=priors,
+        family=options.family,
+        link=options.link,
+        zi=options.zi,
+        hurdle=options.hurdle,
+        disp=options.disp,
+    )
 
 
 def load(name: str, options: TextOptions) -> pd.DataFrame:
@@ -126,7 +151,7 @@ def check_folder(folder: Path) -> Path:
     return folder
 
 
-def write_results(fit: Fit, folder: Path) -> list[str]:
+def write_results(fit: Fit | GlmmFit, folder: Path) -> list[str]:
     """Write every table of a fit, replacing files of the same names; returns the names."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -141,7 +166,7 @@ def write_results(fit: Fit, folder: Path) -> list[str]:
     return [*written, "fit.npz"]
 
 
-def result_tables(fit: Fit) -> Iterator[tuple[str, pd.DataFrame]]:
+def result_tables(fit: Fit | GlmmFit) -> Iterator[tuple[str, pd.DataFrame]]:
     """File name and content of each table."""
     fixed = fit.tidy(effects="fixed", conf_int=True)
     yield "fixef.csv", fixed.drop(columns=["effect", "group"])

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jmix
 from jmix.cli_fit import INTERRUPTED, as_factors, check_folder, file_names, load, read_contrasts, start_jax
+from jmix.cli_fit import bind as bind_model
 from jmix.cli_tables import TextOptions, write_table
 from jmix.errors import JmixError, ModelError
 from jmix.results.expressions import compare, spellings
@@ -78,15 +78,7 @@ def bind(
     options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None, priors: dict[str, str] | None
 ) -> Model:
     """The model of the options; what can be refused before sampling is refused here."""
-    model = jmix.model(
-        options.formula,
-        data,
-        weights=options.weights,
-        offset=options.offset,
-        contrasts=contrasts,
-        priors=priors,
-        family=options.family,
-    )
+    model = bind_model(options, data, contrasts, priors)
     if not 0.0 < options.prob < 1.0:
         raise ModelError(f"--prob {options.prob:g}: give a number between 0 and 1, such as 0.95")
     check_hypotheses(model, options.hypothesis)

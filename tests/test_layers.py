@@ -17,7 +17,10 @@ LAYERS = (
     {"likelihood"},
     {"estimate"},
     {"results"},
-    {"", "api", "models", "cli", "cli_data", "cli_fit", "cli_sample", "cli_info", "cli_tables", "__main__"},
+    {
+        *("", "api", "models", "models_glmm", "models_options", "__main__"),
+        *("cli", "cli_data", "cli_fit", "cli_sample", "cli_info", "cli_options", "cli_tables"),
+    },
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

@@ -1,6 +1,6 @@
 # Writes the data sets that jmix ships, from the R packages that Debian distributes:
 #
-#     apt-get install r-cran-lme4 r-cran-nlme r-cran-mass r-cran-jsonlite
+#     apt-get install r-cran-lme4 r-cran-nlme r-cran-mass r-cran-jsonlite r-cran-mlmrev r-cran-ordinal
 #     Rscript jmix/datasets/_export.R [DIRECTORY]
 #
 # DIRECTORY (default: the folder of this script) receives datasets.json and data/NAME.csv.gz.
@@ -53,10 +53,13 @@ anorexia_long <- function() {
 
 plain <- function(data) as.data.frame(unclass(data)[names(data)], optional = TRUE, stringsAsFactors = FALSE)
 
+venables <- "Venables, W. N. & Ripley, B. D. (2002). Modern Applied Statistics with S, 4th ed. Springer"
 davies <- "Davies, O. L. & Goldsmith, P. L. (eds) (1972). Statistical Methods in Research and Production, 4th ed. Oliver and Boyd"
 bates <- "Bates, D., Maechler, M., Bolker, B. & Walker, S. (2015). J. Stat. Softw. 67(1)"
-bryk <- "Pinheiro, J. & Bates, D. (2000). Mixed-Effects Models in S and S-PLUS. Springer; after Raudenbush, S. & Bryk, A. (2002). Hierarchical Linear Models, 2nd ed. Sage"
+pinheiro <- "Pinheiro, J. & Bates, D. (2000). Mixed-Effects Models in S and S-PLUS. Springer"
+bryk <- paste0(pinheiro, "; after Raudenbush, S. & Bryk, A. (2002). Hierarchical Linear Models, 2nd ed. Sage")
 gpl <- "GPL-2.0-or-later"
+gpl_2_or_3 <- "GPL-2.0-only OR GPL-3.0-only"
 
 data_set <- function(name, deb, data, title, citation, license = gpl) {
   list(name = name, deb = deb, data = plain(data), title = title, citation = citation, license = license)
@@ -89,9 +92,29 @@ data_sets <- list(
            "The 160 schools of MathAchieve", bryk),
   data_set("anorexia", "r-cran-mass", anorexia_long(),
            "Weight (lb) of 72 girls before (time 1) and after (time 2) one of three treatments",
-           paste("Hand, D. J. et al. (1993). A Handbook of Small Data Sets, set 285. Chapman & Hall;",
-                 "Venables, W. N. & Ripley, B. D. (2002). Modern Applied Statistics with S, 4th ed. Springer"),
-           "GPL-2.0-only OR GPL-3.0-only")
+           paste0("Hand, D. J. et al. (1993). A Handbook of Small Data Sets, set 285. Chapman & Hall; ", venables),
+           gpl_2_or_3),
+  data_set("Contraception", "r-cran-mlmrev", mlmRev::Contraception,
+           "Use of contraception by 1,934 women in 60 districts of Bangladesh (age is centred)",
+           "Steele, F., Diamond, I. & Amin, S. (1996). J. R. Stat. Soc. A 159, 289-299"),
+  data_set("bacteria", "r-cran-mass", MASS::bacteria,
+           "Presence of H. influenzae in 50 children with otitis media over eleven weeks, by treatment",
+           venables, gpl_2_or_3),
+  data_set("grouseticks", "r-cran-lme4", lme4::grouseticks,
+           "Ticks counted on 403 red grouse chicks of 118 broods at 63 locations (overdispersed)",
+           "Elston, D. A. et al. (2001). Parasitology 122, 563-569"),
+  data_set("epil", "r-cran-mass", MASS::epil,
+           "Seizures of 59 epileptics in four periods of two weeks, by treatment",
+           paste0("Thall, P. F. & Vail, S. C. (1990). Biometrics 46, 657-671; ", venables), gpl_2_or_3),
+  data_set("wine", "r-cran-ordinal", ordinal::wine,
+           "Bitterness of wine (1 to 5) by nine judges: two bottles from each of four treatments",
+           "Randall, J. H. (1989). Biom. J. 31, 781-793"),
+  data_set("RatPupWeight", "r-cran-nlme", nlme::RatPupWeight,
+           "Birth weight (g) of 322 rat pups in 27 litters, by dose given to the mother",
+           pinheiro),
+  data_set("Gasoline", "r-cran-nlme", nlme::Gasoline,
+           "Yield of gasoline (percent of the crude oil) at several endpoints from ten samples of crude oil",
+           paste0("Prater, N. H. (1956). Pet. Refin. 35, 236-238; ", pinheiro))
 )
 
 catalogue_entry <- function(set) {

@@ -34,7 +34,7 @@ def check_design(design: Design, terms: Sequence[RandomTerm]) -> None:
     for term in terms:
         _check_term(term, n)
         check_columns(term)
-    _check_duplicates(terms)
+    check_duplicates(terms)
     check_same_levels(terms)
 
 
@@ -57,7 +57,12 @@ def _check_term(term: RandomTerm, n: int) -> None:
         )
 
 
-def _check_duplicates(terms: Sequence[RandomTerm]) -> None:
+def check_duplicates(terms: Sequence[RandomTerm]) -> None:
+    """Refuse a random effect that two terms of one grouping factor share.
+
+    Raises:
+        ModelError: naming it.
+    """
     seen: dict[tuple[str, str], str] = {}
     for term in terms:
         for name in term.names:

@@ -60,11 +60,14 @@ class Draws:
     Attributes:
         beta: (C, D, p) fixed effects, in the order of ``design.x_names``.
         chol: for each random term in lme4's order, (C, D, q, q) lower Cholesky factor of its covariance matrix.
-        sigma: (C, D) residual standard deviation (the scale of the t distribution for family "student").
+        sigma: (C, D) residual standard deviation (the scale of the t distribution for family "student"); one where the
+            family has none, as in lme4.
         nu: (C, D) degrees of freedom of a Student-t response, or None.
         log_density: (C, D) log posterior density, up to a constant, in the coordinates of the sampler.
         effects: by grouping factor, (C, D, J, q) random effects, where the sampler drew them; None where they were
             integrated out.
+        x: (C, D, d) of a generalized model, all parameters of its density as ``glmm_rows`` lays them out; else None.
+        tau: (C, D, K - 1) thresholds of an ordinal response, increasing; else None.
     """
 
     beta: FloatArray
@@ -75,6 +78,8 @@ class Draws:
     settings: SamplerSettings
     nu: FloatArray | None = None
     effects: Mapping[str, FloatArray] | None = None
+    x: FloatArray | None = None
+    tau: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -114,10 +114,10 @@ def moments(objective: GaussianObjective, at: Given, chunk: int | None = None) -
     Both are free of the noise of drawing the effects: the mean is that of the conditional means (Rao-Blackwell), the
     variance the mean of the conditional variances plus the variance of the conditional means.
     """
-    total: list[_Running] = []
+    total: list[Running] = []
     for rows, (means, variances) in _chunks(objective, at, chunk, _MOMENTS):
         m = rows.stop - rows.start
-        parts = [_Running.of(np.asarray(b)[:m], np.asarray(v)[:m]) for b, v in zip(means, variances, strict=True)]
+        parts = [Running.of(np.asarray(b)[:m], np.asarray(v)[:m]) for b, v in zip(means, variances, strict=True)]
         total = [a.merged(b) for a, b in zip(total, parts, strict=True)] if total else parts
     groups = _groups(objective)
     return dict(zip(groups, [t.mean for t in total], strict=True)), dict(
@@ -126,7 +126,7 @@ def moments(objective: GaussianObjective, at: Given, chunk: int | None = None) -
 
 
 @dataclass(frozen=True)
-class _Running:
+class Running:
     """Moments over draws so far: (J, q) mean and sum of squares of the conditional means, sum of the variances."""
 
     count: int
@@ -135,15 +135,15 @@ class _Running:
     variances: FloatArray
 
     @classmethod
-    def of(cls, means: FloatArray, variances: FloatArray) -> _Running:
+    def of(cls, means: FloatArray, variances: FloatArray) -> Running:
         mean = means.mean(axis=0)
         return cls(len(means), mean, np.square(means - mean).sum(axis=0), variances.sum(axis=0))
 
-    def merged(self, other: _Running) -> _Running:
+    def merged(self, other: Running) -> Running:
         count, shift = self.count + other.count, other.mean - self.mean
         squares = self.squares + other.squares + np.square(shift) * (self.count * other.count / count)
         mean = self.mean + shift * (other.count / count)
-        return _Running(count, mean, squares, self.variances + other.variances)
+        return Running(count, mean, squares, self.variances + other.variances)
 
     @property
     def sd(self) -> FloatArray:

@@ -53,7 +53,9 @@ def full_log_density(z: jax.Array, data: Any, plan: FullPlan) -> jax.Array:
     at, nu, extra = _parameters(z, data, plan)
     u = z[plan.n_parameters :]
     log_prior = at.log_prior + at.log_jacobian + extra - 0.5 * jnp.sum(jnp.square(u))
-    mean = data["rows"]["X"] @ at.beta + data["rows"]["offset"] + _random_part(u, at, data, plan)
+    mean = data["rows"]["X"] @ at.beta + data["rows"]["offset"]
+    if plan.sizes:
+        mean += random_part(random_effects(u, at.chols, plan), data["rows"]["factors"])
     return log_prior + _log_likelihood(mean, at.sigma, nu, data["rows"], plan.family)
 
 
@@ -61,7 +63,7 @@ def full_output(z: jax.Array, data: Any, plan: FullPlan) -> Any:
     """What is kept of a draw: parameters and (J, q) random effects of each factor."""
     at, nu, _ = _parameters(z, data, plan)
     kept = {"beta": at.beta, "chol": tuple(at.chols), "sigma": at.sigma}
-    effects = _effects(z[plan.n_parameters :], at, plan)
+    effects = random_effects(z[plan.n_parameters :], at.chols, plan)
     return kept | {"effects": tuple(b.T for b in effects)} | ({} if plan.nu is None else {"nu": nu})
 
 
@@ -73,27 +75,29 @@ def _parameters(z: jax.Array, data: Any, plan: FullPlan) -> tuple[Parameters, An
     return at, nu, log_prior + log_jacobian
 
 
-def _effects(u: jax.Array, at: Parameters, plan: FullPlan) -> list[jax.Array]:
-    """(q, J) random effects of each factor, its terms stacked."""
+def random_effects(u: jax.Array, chols: Sequence[jax.Array], plan: Any) -> list[jax.Array]:
+    """(q, J) random effects of each factor, its terms stacked, from spherical ones.
+
+    Args:
+        plan: its ``sizes`` and ``members`` as in ``FullPlan``.
+    """
     out, start = [], 0
     for (q, j), members in zip(plan.sizes, plan.members, strict=True):
         spherical = u[start : start + q * j].reshape(q, j)
         parts, row = [], 0
         for i in members:
-            size = at.chols[i].shape[0]
-            parts.append(at.chols[i] @ spherical[row : row + size])
+            size = chols[i].shape[0]
+            parts.append(chols[i] @ spherical[row : row + size])
             row += size
         out.append(jnp.concatenate(parts))
         start += q * j
     return out
 
 
-def _random_part(u: jax.Array, at: Parameters, data: Any, plan: FullPlan) -> jax.Array:
-    """(n,) Z b."""
-    total = jnp.zeros_like(data["rows"]["y"])
-    for effects, factor in zip(_effects(u, at, plan), data["rows"]["factors"], strict=True):
-        total += jnp.sum(factor["columns"] * effects[:, factor["codes"]], axis=0)
-    return total
+def random_part(effects: Sequence[jax.Array], factors: Any) -> jax.Array:
+    """(n,) Z b, for effects (q, J) of each factor."""
+    parts = [jnp.sum(f["columns"] * b[:, f["codes"]], axis=0) for b, f in zip(effects, factors, strict=True)]
+    return sum(parts[1:], parts[0])
 
 
 def _log_likelihood(mean: jax.Array, sigma: jax.Array, nu: Any, rows: Any, family: str) -> jax.Array:
@@ -112,9 +116,10 @@ def full_plan(base: Plan, spec: CovarianceSpec, terms: Sequence[RandomTerm], nu:
     return FullPlan(base, "gaussian" if nu is None else "student", nu, sizes, members)
 
 
-def row_data(design: Design, spec: CovarianceSpec, terms: Sequence[RandomTerm]) -> Any:
-    """The rows, sorted by the levels of the first factor."""
-    n = design.y.shape[0]
+def sorted_factors(
+    n: int, spec: CovarianceSpec, terms: Sequence[RandomTerm]
+) -> tuple[npt.NDArray[np.intp], list[dict[str, Any]]]:
+    """An order of the n rows, by the levels of the first factor, and in it the codes and columns of each factor."""
     first = terms[spec.members(spec.groups[0])[0]].codes if terms else np.zeros(n, dtype=np.int32)
     order = np.argsort(first, kind="stable")
     factors = []
@@ -122,6 +127,13 @@ def row_data(design: Design, spec: CovarianceSpec, terms: Sequence[RandomTerm]) 
         own = [terms[i] for i in spec.members(group)]
         columns = np.stack([np.asarray(c, dtype=np.float64)[order] for t in own for c in t.columns])
         factors.append({"codes": own[0].codes[order], "columns": columns})
+    return order, factors
+
+
+def row_data(design: Design, spec: CovarianceSpec, terms: Sequence[RandomTerm]) -> Any:
+    """The rows, sorted by the levels of the first factor."""
+    n = design.y.shape[0]
+    order, factors = sorted_factors(n, spec, terms)
     weights = np.ones(n) if design.weights is None else design.weights[order]
     return {
         "X": np.ascontiguousarray(design.X[order]),

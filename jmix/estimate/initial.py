@@ -51,7 +51,7 @@ def overridden(initial: Initial, given: Mapping[str, Any], x_names: Sequence[str
         beta[i] = values.get(name, beta[i])
     sigma = values.get("sigma", initial.sigma)
     chols = [
-        _term(chol, [values.get(n) for n in sds], [values.get(n) for n in cors])
+        with_values(chol, [values.get(n) for n in sds], [values.get(n) for n in cors])
         for chol, sds, cors in zip(initial.chols, sd_names(spec), cor_names(spec), strict=True)
     ]
     if sigma <= 0 or any(np.any(np.diag(c) <= 0) for c in chols):
@@ -59,7 +59,12 @@ def overridden(initial: Initial, given: Mapping[str, Any], x_names: Sequence[str
     return Initial(beta, chols, sigma)
 
 
-def _term(chol: FloatArray, sds: list[float | None], cors: list[float | None]) -> FloatArray:
+def with_values(chol: FloatArray, sds: list[float | None], cors: list[float | None]) -> FloatArray:
+    """A Cholesky factor with some standard deviations and correlations replaced.
+
+    Raises:
+        ModelError: correlations that do not form a positive definite matrix.
+    """
     sd = np.sqrt(np.sum(np.square(chol), axis=1))
     correlation = (chol / sd[:, None]) @ (chol / sd[:, None]).T
     sd = np.array([own if given is None else given for own, given in zip(sd, sds, strict=True)])

@@ -124,7 +124,7 @@ class _Search:
         self.hessian = (
             new.hessian
             if new.hessian is not None
-            else _bfgs(self.hessian, candidate - self.theta, new.gradient - self.at.gradient)
+            else bfgs_update(self.hessian, candidate - self.theta, new.gradient - self.at.gradient)
         )
         self.theta, self.at = candidate, new
         return True
@@ -219,7 +219,7 @@ def descends(hessian: FloatArray) -> bool:
     return bool(values[0] < -1e-6 * max(float(np.max(np.abs(values))), 1e-300))
 
 
-def _bfgs(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+def bfgs_update(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
     """Damped BFGS update of a Hessian (Nocedal & Wright 2006, procedure 18.2)."""
     hs = hessian @ step
     curvature, along = float(step @ hs), float(step @ change)

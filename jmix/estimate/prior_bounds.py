@@ -42,7 +42,7 @@ class Bounded:
 def bounded_coordinates(plan: Plan, priors: PriorSet, spec: CovarianceSpec, x_names: Sequence[str]) -> list[Bounded]:
     """Every coordinate that has a bound."""
     names = parameter_names(x_names, spec)
-    out = [Bounded(i, names[i], _ends(own)) for i, own in enumerate(priors.coefficients) if plan.direct]
+    out = [Bounded(i, names[i], _ends(own)) for i, own in enumerate(priors.coefficients) if plan.fixed.direct]
     at, name = plan.p, plan.p
     for i, (own, prior) in enumerate(zip(plan.terms, priors.terms, strict=True)):
         for a, sd in enumerate(prior.sds):

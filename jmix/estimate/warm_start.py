@@ -82,14 +82,14 @@ def warm_start(objective: GaussianObjective, priors: PriorSet, options: Options,
     mode = Mode(first, np.eye(first.size), 0.0, 0.0, 0) if random else find_mode(value_and_grad, first)
     _check_finite(value_and_grad, mode, objective)
     _check_share(priors.sigma.constrain(mode.z[-1]), mode, objective)
-    u = _spread(options, mode.z.size)
+    u = spread(options, mode.z.size)
     if isinstance(options.init, Mapping):
         at_mode = _PARAMETERS(mode.z, data, plan=plan)
         chols = [np.asarray(c) for c in at_mode["chol"]]
         found = Initial(np.asarray(at_mode["beta"]), chols, float(at_mode["sigma"]))
         given = overridden(found, options.init, x_names, objective.spec)
         u = 0.1 * u + np.linalg.solve(mode.half, coordinates(priors, plan, objective, *given) - mode.z)
-    return WarmStart(plan, data, mode, _made_finite(value_and_grad, mode, u))
+    return WarmStart(plan, data, mode, made_finite(value_and_grad, mode, u))
 
 
 def _check_finite(value_and_grad: Any, mode: Mode, objective: GaussianObjective) -> None:
@@ -108,7 +108,7 @@ def _check_share(sigma: float, mode: Mode, objective: GaussianObjective) -> None
     check_residual_share(share * objective.n, objective.n, objective.response, objective.spec.groups, converged=settled)
 
 
-def _spread(options: Options, dim: int) -> FloatArray:
+def spread(options: Options, dim: int) -> FloatArray:
     """(C, d) overdispersed points about the origin; those of a chain do not depend on the number of chains."""
     rngs = [np.random.default_rng([int(options.seed), 1, chain]) for chain in range(int(options.chains))]
     if options.init == "random":
@@ -116,7 +116,7 @@ def _spread(options: Options, dim: int) -> FloatArray:
     return np.stack([SPREAD * rng.standard_normal(dim) for rng in rngs])
 
 
-def _made_finite(value_and_grad: Any, mode: Mode, u: FloatArray) -> Points:
+def made_finite(value_and_grad: Any, mode: Mode, u: FloatArray) -> Points:
     """Points drawn in towards the mode until the density is finite there."""
     out, energy, gradients = u.copy(), np.zeros(len(u)), np.zeros_like(u)
     for chain in range(len(out)):

@@ -161,3 +161,25 @@ def compress_integers(values: npt.NDArray[Any]) -> tuple[IntArray, npt.NDArray[A
     lookup = np.cumsum(present, dtype=np.int32) - np.int32(1)
     codes: IntArray = lookup[shifted]
     return codes, found + low
+
+
+def number_vector(given: Any, role: str, n: int) -> FloatArray:
+    """An array that the user passes beside the formula, such as the weights: (n,) float64, NaN where missing.
+
+    Raises:
+        DataError: not n finite numbers.
+    """
+    try:
+        series = pd.Series(given)
+        if series.dtype.kind in "cMm":
+            raise DataError(f"{role}: give numbers, or the name of a column, not {series.dtype}")
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{role}: give numbers, or the name of a column") from error
+    if values.shape != (n,):
+        raise DataError(f"{role}: {values.size:,} values given for {n:,} rows of data")
+    if np.isinf(values).any():
+        raise DataError(f"{role}: some values are infinite")
+    return values

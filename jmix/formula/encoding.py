@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from jmix.errors import DataError
-from jmix.formula.coding import Coder, Factor, Key
+from jmix.formula.bars import RandomBlock
+from jmix.formula.coding import INTERCEPT, Coder, Factor, Key
 from jmix.formula.columns import from_numbers
 from jmix.formula.contrasts import Contrast
 from jmix.formula.evaluate import Evaluator
 from jmix.formula.frame import Frame
 from jmix.formula.groups import Grouping
 from jmix.formula.matrices import column_arrays, fixed_matrix, not_missing, used_variables
-from jmix.formula.parse import ParsedFormula, RandomBlock, parse_formula
+from jmix.formula.parse import ParsedFormula, parse_formula, parse_side
 from jmix.formula.stateful import State
 from jmix.formula.values import BoolArray, Categories, FloatArray, IntArray, Value
 
@@ -106,9 +107,8 @@ class Encoding:
         Raises:
             DataError: missing columns, a level of a fixed factor that training did not have, or a wrong type.
         """
-        frame = Frame(new_data)
-        self._require(frame, response=response, random=random)
-        evaluator = Evaluator(frame, self.states, training=False)
+        evaluator = self.evaluator(new_data, response=response, random=random)
+        frame = evaluator.frame
         blocks = self.parsed.blocks if random else ()
         values = self._values(evaluator, blocks)
         coder = Coder(values, self.coded, self.contrasts)
@@ -122,6 +122,16 @@ class Encoding:
         complete = not_missing([*arrays, *([y] if y is not None else [])], frame.n)
         keep = np.ones(frame.n, dtype=np.bool_) if complete is None else complete
         return NewDesign(X, terms, offset, y, keep, frame.index)
+
+    def evaluator(self, new_data: Any, *, response: bool = False, random: bool = False) -> Evaluator:
+        """An evaluator of the formula's expressions on new data, with the states of the training data.
+
+        Raises:
+            DataError: missing columns.
+        """
+        frame = Frame(new_data)
+        self._require(frame, response=response, random=random)
+        return Evaluator(frame, self.states, training=False)
 
     def _require(self, frame: Frame, *, response: bool, random: bool) -> None:
         needed = self.parsed.columns(response=response, random=random)
@@ -179,6 +189,11 @@ class Encoding:
         }
 
     @classmethod
+    def constant(cls, formula: str = "~ 1") -> Encoding:
+        """The encoding of a one-sided formula that has the intercept alone."""
+        return cls(formula, parse_side(formula, "the formula"), [INTERCEPT], [0], (), {}, {}, None, False, {}, {})
+
+    @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Encoding:
         """The inverse of :meth:`to_dict`; the formula is read again, nothing is executed.
 
@@ -190,7 +205,7 @@ class Encoding:
         groupings = [Grouping.from_dict(entry) for entry in state["groupings"]]
         return cls(
             formula=state["formula"],
-            parsed=parse_formula(state["formula"]),
+            parsed=_read_again(state["formula"]),
             x_names=list(state["x_names"]),
             kept=list(state["kept"]),
             dropped=tuple(state["dropped"]),
@@ -201,6 +216,11 @@ class Encoding:
             states=state["states"],
             coded={label: _factor_from_dict(entry) for label, entry in state["factors"].items()},
         )
+
+
+def _read_again(formula: str) -> ParsedFormula:
+    one_sided = formula.lstrip().startswith("~")
+    return parse_side(formula, "the formula") if one_sided else parse_formula(formula, general=True)
 
 
 def sum_offsets(evaluator: Evaluator, parsed: ParsedFormula, column: str | None) -> FloatArray | None:

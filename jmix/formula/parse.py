@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from jmix.errors import FormulaError
-from jmix.formula.functions import bind, check_expression, plain_name
-from jmix.formula.parser import MAX_DEPTH, parse_sides
+from jmix.formula.bars import RandomBlock, random_blocks, refuse_inner_bars
+from jmix.formula.functions import bind, check_expression, check_variable, plain_name
+from jmix.formula.parser import parse_right, parse_sides
 from jmix.formula.syntax import (
     Bar,
     Call,
     Chain,
-    Const,
-    Group,
-    Name,
     Node,
     Num,
-    Str,
     Unary,
     deparse,
+    is_counts,
     names_in,
     strip_groups,
     walk,
@@ -41,25 +39,12 @@ class RandomPart:
 
 
 @dataclass(frozen=True)
-class RandomBlock:
-    """One correlated block after ``||`` and ``a/b`` are expanded.
-
-    Attributes:
-        group: lme4's name of the grouping factor; factors: the nodes whose interaction it is.
-        terms: the model terms of the block.
-    """
-
-    group: str
-    factors: tuple[Node, ...]
-    terms: Terms
-
-
-@dataclass(frozen=True)
 class ParsedFormula:
     """A formula cut into its parts; every text is in R's spelling. Equality is by the parts' text.
 
     Attributes:
-        text: the formula as given. response, fixed: text of the left side and of the fixed terms (``"1"`` if none).
+        text: the formula as given. response, fixed: text of the left side (empty if one-sided) and of the fixed terms
+            (``"1"`` if none).
         random: the random terms as written. offsets: the arguments of ``offset()``.
         terms, response_node, offset_nodes, blocks: the same, ready for evaluation.
     """
@@ -76,7 +61,7 @@ class ParsedFormula:
 
     def __str__(self) -> str:
         parts = [self.fixed, *(f"offset({text})" for text in self.offsets), *map(str, self.random)]
-        return f"{self.response} ~ {' + '.join(parts)}"
+        return f"{self.response} ~ {' + '.join(parts)}".lstrip()
 
     def columns(self, *, response: bool = True, random: bool = True) -> list[str]:
         """The names of the columns that the formula uses, each once."""
@@ -94,11 +79,12 @@ def _used(terms: Terms) -> list[Node]:
     return [terms.variables[place] for place in terms.members(every)]
 
 
-def parse_formula(text: str) -> ParsedFormula:
+def parse_formula(text: str, *, general: bool = False) -> ParsedFormula:
     """Read an lme4-style formula. Nothing is evaluated.
 
     Args:
         text: e.g. ``"Reaction ~ Days + (Days | Subject)"``.
+        general: the response is that of a generalized linear model: ``cbind(m, n - m)`` or a factor also serve.
 
     Raises:
         FormulaError: the text is not a formula, or holds something that a formula may not hold.
@@ -107,17 +93,71 @@ def parse_formula(text: str) -> ParsedFormula:
         raise FormulaError(f"a formula is a text such as 'y ~ x + (1 | g)', not {type(text).__name__}")
     if not text.strip():
         raise FormulaError("the formula is empty; write 'response ~ terms'")
-    return _parse(text)
+    return _parse(text, general)
+
+
+def parse_side(text: str, role: str) -> ParsedFormula:
+    """Read a one-sided formula of fixed terms, such as ``"~ x"``.
+
+    Args:
+        role: the argument that it came with, for messages.
+
+    Raises:
+        FormulaError: the text is not such a formula, or has random terms or offsets.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise FormulaError(f"{role}={text!r}: write a one-sided formula such as '~ 1' or '~ x'")
+    try:
+        parsed = _parse_side(text)
+    except FormulaError as error:
+        raise FormulaError(f"{role}: {error}") from None
+    if parsed.random:
+        raise FormulaError(
+            f"{role}={text!r}: the random term {parsed.random[0]} cannot stand in {role}, which has no random effects. "
+            "Leave it out, or move it to the main formula"
+        )
+    if parsed.offsets:
+        raise FormulaError(f"{role}={text!r}: an offset cannot stand in {role}; leave offset({parsed.offsets[0]}) out")
+    if not parsed.terms.intercept and not parsed.terms.terms:
+        raise FormulaError(f"{role}={text!r} has no columns; write '~ 1' for a constant")
+    return parsed
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str) -> ParsedFormula:
+def _parse(text: str, general: bool) -> ParsedFormula:
     left, right = parse_sides(text)
     if any(isinstance(node, Bar) for node in walk(left)):
         raise FormulaError("the response holds a random term; random terms belong to the right of the ~")
-    check_expression(left)
+    if general:
+        left = strip_groups(left)
+        _check_response(left)
+    else:
+        check_expression(left)
     if not names_in(left):
         raise FormulaError(f"the response {deparse(left)} uses no column of the data")
+    return _cut(text, left, right)
+
+
+@lru_cache(maxsize=256)
+def _parse_side(text: str) -> ParsedFormula:
+    return _cut(text, None, parse_right(text))
+
+
+def _check_response(node: Node) -> None:
+    """Refuse a left side that is neither a variable nor ``cbind()`` of two expressions."""
+    if not is_counts(node):
+        check_variable(node)
+        return
+    assert isinstance(node, Call)
+    if len(node.args) != 2:
+        raise FormulaError(
+            f"{deparse(node)}: cbind() takes the successes and the failures, two columns, as in cbind(m, n - m)"
+        )
+    for _, part in node.args:
+        check_expression(part)
+
+
+def _cut(text: str, left: Node | None, right: Node) -> ParsedFormula:
     fixed: list[tuple[str, Node]] = []
     bars: list[Bar] = []
     offsets: list[Node] = []
@@ -129,17 +169,17 @@ def _parse(text: str) -> ParsedFormula:
         else:
             fixed.append((op, node))
     body = _rebuild(fixed)
-    _refuse_inner_bars(body)
+    refuse_inner_bars(body)
     return ParsedFormula(
         text=text,
-        response=deparse(left),
+        response="" if left is None else deparse(left),
         fixed=deparse(body),
         random=tuple(RandomPart(deparse(bar.expr), bar.op, deparse(bar.group)) for bar in bars),
         offsets=tuple(map(deparse, offsets)),
-        response_node=left,
+        response_node=Num(1.0, "1") if left is None else left,
         offset_nodes=tuple(offsets),
         terms=expand(body, left),
-        blocks=tuple(_blocks(bars)),
+        blocks=tuple(random_blocks(bars)),
     )
 
 
@@ -175,72 +215,3 @@ def _rebuild(items: list[tuple[str, Node]]) -> Node:
     (op, first), *rest = items
     head: Node = Unary("-", first) if op == "-" else first
     return Chain(head, tuple(rest)) if rest else head
-
-
-def _refuse_inner_bars(node: Node) -> None:
-    for inner in walk(node):
-        if isinstance(inner, Bar):
-            raise FormulaError(f"the random term {deparse(inner)} must be added with +, outside of other terms")
-
-
-def _blocks(bars: list[Bar]) -> Iterator[RandomBlock]:
-    seen: set[tuple[str, str]] = set()
-    for bar in bars:
-        _refuse_inner_bars(bar.expr)
-        _refuse_inner_bars(bar.group)
-        terms = expand(bar.expr)
-        if not terms.terms and not terms.intercept:
-            raise FormulaError(f"the random term {deparse(bar)} has no columns; write (1 | g) for an intercept")
-        parts = [terms] if bar.op == "|" else list(_uncorrelated(terms))
-        groups = _groups(bar.group, bar)
-        for part in parts:
-            for group in groups:
-                labels = " + ".join([str(int(part.intercept)), *map(part.label, part.terms)])
-                name = group.name if isinstance(group, Name) else deparse(group)
-                if (labels, name) in seen:
-                    raise FormulaError(f"the random term {deparse(bar)} repeats an earlier one; leave one out")
-                seen.add((labels, name))
-                yield RandomBlock(name, tuple(_factors(group, bar)), part)
-
-
-def _uncorrelated(terms: Terms) -> Iterator[Terms]:
-    """One block per term, as lme4 expands ``||``."""
-    if terms.intercept:
-        yield Terms(terms.variables, terms.labels, (), True)
-    for term in terms.terms:
-        yield Terms(terms.variables, terms.labels, (term,), False)
-
-
-def _groups(node: Node, bar: Bar) -> list[Node]:
-    """``a/b`` as lme4 expands it: ``b:a`` first, then ``a``."""
-    node = strip_groups(node)
-    if not (isinstance(node, Chain) and any(op == "/" for op, _ in node.rest)):
-        return [node]
-    if any(op != "/" for op, _ in node.rest):
-        raise FormulaError(f"the grouping factor of {deparse(bar)} is not a/b, a:b or a column")
-    if len(node.rest) > MAX_DEPTH:
-        raise FormulaError(f"a random term nests {len(node.rest) + 1:,} factors with '/'; {MAX_DEPTH} is the limit")
-    groups = _groups(node.first, bar)
-    for _, item in node.rest:
-        outer = groups[0]
-        inner = Group(outer) if isinstance(outer, Chain) else outer
-        groups.insert(0, Chain(strip_groups(item), ((":", inner),)))
-    return groups
-
-
-def _factors(node: Node, bar: Bar) -> Iterator[Node]:
-    node = strip_groups(node)
-    match node:
-        case Name():
-            yield node
-        case Call(func=func) if plain_name(func) in {"factor", "as.factor"}:
-            yield bind(node).args["x"]
-        case Chain(first=first, rest=rest) if all(op == ":" for op, _ in rest):
-            for part in (first, *(item for _, item in rest)):
-                yield from _factors(part, bar)
-        case Chain(rest=((("+" | "*") as op, _), *_)):
-            raise FormulaError(f"the grouping factor of {deparse(bar)} has a '{op}'; write one term per factor, or a:b")
-        case Num() | Str() | Const():
-            raise FormulaError(f"the random term {deparse(bar)} needs a column to group by, not {deparse(node)}")
-        case _:
-            raise FormulaError(f"{deparse(node)} in {deparse(bar)} cannot group rows; write a column, a:b or a/b")

@@ -28,6 +28,24 @@ def parse_sides(text: str) -> tuple[Node, Node]:
         raise FormulaError(f"the formula {brief(text)} has no ~; write 'response ~ terms'")
     if parser.at_bar():
         raise FormulaError(f"the response of {brief(text)} holds a '|'; random terms belong to the right of the ~")
+    return left, _after_tilde(parser)
+
+
+def parse_right(text: str) -> Node:
+    """The right-hand side of a one-sided formula ``~ terms``.
+
+    Raises:
+        FormulaError: the text is not a formula of the language, or has a response.
+    """
+    parser = _Parser(text)
+    if not parser.at_op("~"):
+        shown = "has a response" if any(token.text == "~" for token in parser.tokens) else "has no ~"
+        raise FormulaError(f"the formula {brief(text)} {shown}; write '~ terms', or '~ 1' for a constant")
+    return _after_tilde(parser)
+
+
+def _after_tilde(parser: _Parser) -> Node:
+    text = parser.text
     parser.expect("~")
     if parser.peek().kind == "end":
         raise FormulaError(f"the formula {brief(text)} has nothing after the ~; write '1' for an intercept only")
@@ -38,7 +56,7 @@ def parse_sides(text: str) -> tuple[Node, Node]:
         )
     if parser.peek().kind != "end":
         parser.fail("an operator or the end")
-    return left, right
+    return right
 
 
 class _Parser:

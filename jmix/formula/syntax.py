@@ -164,6 +164,8 @@ def names_in(node: Node) -> list[str]:
         current = stack.pop()
         if isinstance(current, Name):
             found[current.name] = None
+        elif is_counts(current):
+            stack += reversed(children(current))
         elif isinstance(current, Call):
             stack += [arg for key, arg in current.args if key == "x"] or [arg for key, arg in current.args if not key][
                 :1
@@ -171,6 +173,11 @@ def names_in(node: Node) -> list[str]:
         else:
             stack += reversed(children(current))
     return list(found)
+
+
+def is_counts(node: Node) -> bool:
+    """Whether a node is ``cbind(...)``, the successes and failures of a binomial response."""
+    return isinstance(node, Call) and node.func.rpartition("::")[2] == "cbind"
 
 
 def strip_groups(node: Node) -> Node:

@@ -49,7 +49,7 @@ def expand(node: Node, response: Node | None = None) -> Terms:
         FormulaError: an operator or number that has no meaning among terms, or too many terms.
     """
     expander = _Expander()
-    own = expander.variable(response) if response is not None else []
+    own = expander.place(response) if response is not None else []
     found = dict.fromkeys(term for term in expander.sum_of(node) if term and term not in own)
     ordered = sorted(found, key=int.bit_count)
     return Terms(tuple(expander.nodes.values()), tuple(expander.nodes), tuple(ordered), expander.intercept)
@@ -149,6 +149,9 @@ class _Expander:
 
     def variable(self, node: Node) -> list[int]:
         check_variable(node)
+        return self.place(node)
+
+    def place(self, node: Node) -> list[int]:
         text = deparse(node)
         self.nodes.setdefault(text, node)
         return [1 << self.places.setdefault(text, len(self.places))]

@@ -69,10 +69,8 @@ def _prefer_dense(pairs: float, rows: float, size: float, chain: tuple[Factor, .
     return dense_fits and (not sparse_fits or pairs * PAIR_COST > rows * size**2)
 
 
-def tail_cross(
-    tail: tuple[Factor, ...], weights: FloatArray | None, fixed_rows: Callable[[slice], FloatArray], k: int
-) -> tuple[FloatArray, FloatArray]:
-    """(Q2, Q2) and (Q2, k) cross-products of the tail with itself and with [X y]."""
+def check_tail(tail: tuple[Factor, ...]) -> None:
+    """Raise ModelError where the tail's dense matrix is too large."""
     size = sum(f.q * f.n_levels for f in tail)
     if size > TAIL_MAX:
         names = ", ".join(f"{f.group} ({f.n_levels} levels)" for f in tail)
@@ -80,8 +78,15 @@ def tail_cross(
             f"the crossed grouping factors {names} need a dense {size} x {size} matrix, more than {TAIL_MAX} columns; "
             "drop one of these terms, or use fewer levels in the smaller factors"
         )
+
+
+def tail_cross(
+    tail: tuple[Factor, ...], weights: FloatArray | None, fixed_rows: Callable[[slice], FloatArray], k: int
+) -> tuple[FloatArray, FloatArray]:
+    """(Q2, Q2) and (Q2, k) cross-products of the tail with itself and with [X y]."""
+    check_tail(tail)
     z = _sparse_columns(tail, [f.codes for f in tail], weights)
-    w = np.zeros((size, k))
+    w = np.zeros((z.shape[1], k))
     for rows in chunks(z.shape[0]):
         w += z[rows].T @ fixed_rows(rows).T
     return np.asarray((z.T @ z).toarray()), w

@@ -47,7 +47,8 @@ class Kind:
 
 FIT = Kind("jmix-fit", "fit", "fit", "jmix.load_fit", 1)
 POSTERIOR = Kind("jmix-posterior", "posterior", "sample", "jmix.load_posterior", 1)
-KINDS = {kind.name: kind for kind in (FIT, POSTERIOR)}
+GLMM = Kind("jmix-glmm", "fit", "fit", "jmix.load_fit", 1)
+KINDS = {kind.name: kind for kind in (FIT, GLMM, POSTERIOR)}
 
 
 def write(path: str | Path, kind: Kind, meta: dict[str, Any], arrays: Arrays) -> None:
@@ -72,12 +73,13 @@ def write(path: str | Path, kind: Kind, meta: dict[str, Any], arrays: Arrays) ->
         raise DataError(f"cannot write {str(target)!r}: {reason}; choose a folder that exists and allows it") from error
 
 
-def read(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
-    """The description and the arrays of a file.
+def read(path: str | Path, *kinds: Kind) -> tuple[dict[str, Any], Arrays]:
+    """The description and the arrays of a file; ``meta["kind"]`` names which of the kinds it is.
 
     Raises:
-        DataError: there is no such file, it is not of this kind, it is damaged, or another version of jmix wrote it.
+        DataError: there is no such file, it is of another kind, it is damaged, or another version of jmix wrote it.
     """
+    kind = kinds[0]
     target = Path(path)
     if not target.is_file():
         raise DataError(f"there is no file {str(target)!r}; save a {kind.noun} with {kind.noun}.save(path)")
@@ -89,16 +91,16 @@ def read(path: str | Path, kind: Kind) -> tuple[dict[str, Any], Arrays]:
             meta = json.loads(archive["meta"].tobytes().decode("utf-8"))
             found = KINDS[meta["kind"]]
             require(isinstance(meta["format"], int))
-            arrays = {name: archive[name] for name in archive.files if name != "meta"} if found is kind else {}
+            arrays = {name: archive[name] for name in archive.files if name != "meta"} if found in kinds else {}
     except UNREADABLE as error:
         raise DataError(
             f"{str(target)!r} is not a {kind.noun} that jmix saved, or it is damaged; {kind.again}"
         ) from error
-    if found is not kind:
+    if found not in kinds:
         raise DataError(f"{str(target)!r} holds a {found.noun}, not a {kind.noun}; read it with {found.reader}(path)")
-    if meta["format"] != kind.format:
+    if meta["format"] != found.format:
         raise DataError(
-            f"{str(target)!r} has format {meta['format']}, this version of jmix reads {kind.format}; {kind.again}"
+            f"{str(target)!r} has format {meta['format']}, this version of jmix reads {found.format}; {found.again}"
         )
     return meta, arrays
 

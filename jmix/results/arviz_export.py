@@ -11,7 +11,7 @@ import pandas as pd
 
 from jmix.errors import JmixError, ModelError
 from jmix.results import posterior_effects as random
-from jmix.results.pointwise import log_likelihood, marginal_group
+from jmix.results.pointwise import log_likelihood
 from jmix.results.posterior_predict import predict
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _log_likelihood(post: Sampled, kind: str, thin: int, seed: int) -> Variables
         values = log_likelihood(post, "conditional", thin, seed)
         out[clean(post.design.y_name)] = (("chain", "draw", ROW), values)
     if kind != "conditional":
-        group = clean(marginal_group(post))
+        group = clean(post.law.marginal_group())
         out[group] = (("chain", "draw", f"{group}_level"), log_likelihood(post, "marginal", thin, seed))
     return out
 

@@ -14,7 +14,7 @@ from jmix.spec.supports import ScalarPrior
 
 if TYPE_CHECKING:
     from jmix.results.posterior import Posterior
-    from jmix.spec.priors import PriorSet
+    from jmix.spec.prior_sets import Priors
 
 FloatArray = npt.NDArray[np.float64]
 Range = tuple[float, float]
@@ -35,15 +35,14 @@ def ranges(post: Posterior) -> dict[str, Range]:
         out |= dict.fromkeys(names, (0.0, np.inf))
     for names in cor_names(post.spec):
         out |= dict.fromkeys(names, (-1.0, 1.0))
-    out |= {name: (0.0, np.inf) for name in ("sigma", "nu") if name in out}
-    priors = cast("PriorSet | None", post.priors)
+    positive = {name for name in post.law.parameters() if name not in post.law.coefficients}
+    out |= {name: (0.0, 1.0 if name in ("zi", "hu") else np.inf) for name in out if name in positive}
+    priors = cast("Priors | None", post.priors)
     if priors is None:
         return out
-    scalars = dict(zip(post.design.x_names, priors.coefficients, strict=True)) | {"sigma": priors.sigma}
+    scalars = dict(zip(post.design.x_names, priors.coefficients, strict=True)) | dict(priors.scalars)
     for names, term in zip(sd_names(post.spec), priors.terms, strict=True):
         scalars |= dict(zip(names, term.sds, strict=True)) if term.matrix is None else {}
-    if priors.nu is not None:
-        scalars["nu"] = priors.nu
     return {name: _within(bound, scalars.get(name)) for name, bound in out.items()}
 
 

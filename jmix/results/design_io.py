@@ -75,12 +75,13 @@ def unpack_design(meta: dict[str, Any], arrays: Arrays) -> Design:
         random=tuple(_unpack_term(term, X, arrays) for term in meta["random"]),
         n_missing=int(meta["n_missing"]),
         index=index,
-        encoding=_unpack_encoding(meta["encoding"]),
+        encoding=unpack_encoding(meta["encoding"]),
         **optional,
     )
 
 
-def _unpack_encoding(state: dict[str, Any] | None) -> Any:
+def unpack_encoding(state: dict[str, Any] | None) -> Any:
+    """The encoding of a formula from its ``to_dict``."""
     from jmix.formula.encoding import Encoding
 
     return None if state is None else Encoding.from_dict(state)

@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 ResidualType = Literal["raw", "response", "pearson", "scaled"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit(Estimates):
     """A fitted linear mixed model: estimates, random effects and everything that follows from them."""
 
@@ -47,51 +47,10 @@ class Fit(Estimates):
         """Every block of the conditional covariance of the random effects over sigma^2, computed when asked for."""
         return None if self.objective is None else FilteredCovariance(self.objective, self.solution.phi)
 
-    def group_columns(self, group: str) -> list[str]:
-        """Random-effect column names of a grouping factor, all its terms."""
-        return [name for i in self.spec.members(group) for name in self.spec.terms[i].names]
-
-    def group_levels(self, group: str) -> list[str]:
-        """Level labels of a grouping factor."""
-        return self.terms[self.spec.members(group)[0]].levels
-
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes by grouping factor: one row a level."""
-        return {g: self._by_level(g, m) for g, m in self.modes.items()}
-
-    def ranef_sd(self) -> dict[str, pd.DataFrame]:
-        """Conditional standard deviations of the random effects, in the shape of ``ranef``."""
-        return {g: self._by_level(g, np.sqrt(np.einsum("jaa->ja", c))) for g, c in self.mode_covariances.items()}
-
-    def _by_level(self, group: str, values: FloatArray) -> pd.DataFrame:
-        index = pd.Index(self.group_levels(group), name=group)
-        return pd.DataFrame(values, index=index, columns=self.group_columns(group))
-
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus random effects, by grouping factor."""
-        from jmix.results.coefficients import coefficients
-
-        return coefficients(self.fixef(), self.ranef())
-
     # --- fitted values ----------------------------------------------------------------------------------------------
-    @cached_property
-    def _linear_parts(self) -> tuple[FloatArray, FloatArray]:
-        population = self.design.X @ self.solution.beta
-        if self.design.offset is not None:
-            population = population + self.design.offset
-        conditional = population.copy()
-        start = dict.fromkeys(self.modes, 0)
-        for term in self.terms:
-            at = start[term.group]
-            block = self.modes[term.group]
-            for i, column in enumerate(term.columns):
-                conditional += column * block[term.codes, at + i]
-            start[term.group] = at + len(term.columns)
-        return population, conditional
-
     def fitted(self, *, conditional: bool = True) -> pd.Series:
         """(n,) fitted values, with (``conditional``) or without the random effects."""
-        return pd.Series(self._linear_parts[int(conditional)], index=self.design.index, name="fitted")
+        return pd.Series(self.linear_parts[int(conditional)], index=self.design.index, name="fitted")
 
     def residuals(self, type: ResidualType = "raw") -> pd.Series:
         """(n,) residuals: ``raw`` y - fitted; ``pearson`` times the root of the prior weight; ``scaled`` Pearson over
@@ -102,7 +61,7 @@ class Fit(Estimates):
         """
         if type not in ("raw", "response", "pearson", "scaled"):
             raise ModelError(f"residuals(type={type!r}): choose 'raw', 'pearson' or 'scaled'")
-        values = self.design.y - self._linear_parts[1]
+        values = self.design.y - self.linear_parts[1]
         if type in ("pearson", "scaled") and self.design.weights is not None:
             values = values * np.sqrt(self.design.weights)
         if type == "scaled":
@@ -207,9 +166,3 @@ class Fit(Estimates):
         from jmix.results.summary import Summary
 
         return Summary(self)
-
-    def __repr__(self) -> str:
-        return str(self.summary())
-
-    def _repr_html_(self) -> str:
-        return str(self.summary().to_html())

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from jmix.errors import ModelError
-from jmix.results.least_squares import residual_df
 
 if TYPE_CHECKING:
+    from jmix.results.base import FitBase
     from jmix.results.fit import Fit
 
 EFFECTS = {"fixed": ("fixed",), "ran_pars": ("ran_pars",), "ran_vals": ("ran_vals",), "all": ("fixed", "ran_pars")}
@@ -35,17 +35,17 @@ def check_level(level: Any, name: str = "level") -> float:
     return float(level)
 
 
-def half_width(fit: Fit, level: float) -> float:
+def half_width(fit: FitBase, level: float) -> float:
     """Half the width of a Wald interval in standard errors: normal quantile, Student's t for least squares."""
     upper = 0.5 + 0.5 * level
-    if fit.terms or fit.method in ("ML", "MAP"):
+    if fit.test_df is None:
         return NormalDist().inv_cdf(upper)
     from scipy.special import stdtrit
 
-    return float(stdtrit(residual_df(fit), upper))
+    return float(stdtrit(fit.test_df, upper))
 
 
-def confint(fit: Fit, level: float = 0.95) -> pd.DataFrame:
+def confint(fit: FitBase, level: float = 0.95) -> pd.DataFrame:
     """Wald intervals of the fixed effects.
 
     Returns:
@@ -59,7 +59,7 @@ def confint(fit: Fit, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame({"lower": estimate - width, "upper": estimate + width})
 
 
-def tidy(fit: Fit, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
+def tidy(fit: FitBase, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
     """One row for each parameter or random effect, with the columns of broom.mixed's ``tidy``.
 
     Args:
@@ -81,15 +81,15 @@ def tidy(fit: Fit, *, effects: str = "all", conf_int: bool = False, level: float
     return frame
 
 
-def _fixed(fit: Fit) -> pd.DataFrame:
+def _fixed(fit: FitBase) -> pd.DataFrame:
     estimate, se = fit.beta, fit.se().to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = estimate / se
-    columns = ["fixed", None, fit.design.x_names, estimate, se, statistic]
+    columns = ["fixed", None, fit.x_names, estimate, se, statistic]
     return _frame(dict(zip(COLUMNS, columns, strict=True)), len(estimate))
 
 
-def _parameters(fit: Fit) -> pd.DataFrame:
+def _parameters(fit: FitBase) -> pd.DataFrame:
     table = fit.varcorr()
     pairs = [
         (None if pd.isna(a) else str(a), None if pd.isna(b) else str(b))
@@ -100,7 +100,7 @@ def _parameters(fit: Fit) -> pd.DataFrame:
     return _frame(dict(zip(COLUMNS, columns, strict=True)), len(terms))
 
 
-def _values(fit: Fit) -> pd.DataFrame:
+def _values(fit: FitBase) -> pd.DataFrame:
     frames = [_frame(columns, n) for columns, n in _group_values(fit)]
     if not frames:
         empty: dict[str, Any] = dict.fromkeys(VALUE_COLUMNS[:4]) | dict.fromkeys(VALUE_COLUMNS[4:], np.nan)
@@ -108,7 +108,7 @@ def _values(fit: Fit) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _group_values(fit: Fit) -> Iterator[tuple[dict[str, Any], int]]:
+def _group_values(fit: FitBase) -> Iterator[tuple[dict[str, Any], int]]:
     """The rows of each grouping factor, level within term, and their number."""
     sds = fit.ranef_sd()
     for group, modes in fit.ranef().items():
@@ -156,18 +156,30 @@ def augment(fit: Fit) -> pd.DataFrame:
         (without), ``resid`` and ``hat`` (leverage). Where the data have a column of such a name, the added one begins
         with a dot.
     """
-    data = _data_columns(fit)
     added = {
         "fitted": fit.fitted(),
         "fixed": fit.fitted(conditional=False),
         "resid": fit.residuals(),
         "hat": fit.leverage(),
     }
-    return pd.DataFrame(data | {_free(name, data): values for name, values in added.items()}, index=fit.design.index)
+    return with_data(fit, {}, added)
 
 
-def _data_columns(fit: Fit) -> dict[str, Any]:
-    design = fit.design
+def with_data(fit: FitBase, more: dict[str, Any], added: dict[str, Any]) -> pd.DataFrame:
+    """(n, .) frame of the data used and ``added`` columns, which give way in name.
+
+    Args:
+        more: columns that replace or follow those of the data.
+    """
+    data = _data_columns(fit)
+    for name, values in more.items():
+        data[name if name == fit.base.y_name else _free(name, data)] = values
+    free = {_free(name, data): values for name, values in added.items()}
+    return pd.DataFrame(data | free, index=fit.base.index)
+
+
+def _data_columns(fit: FitBase) -> dict[str, Any]:
+    design = fit.base
     data: dict[str, Any] = {design.y_name: design.y}
     names = zip(design.x_names, design.X.T, strict=True)
     data |= {name: column for name, column in names if name not in ("(Intercept)", design.y_name)}

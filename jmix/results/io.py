@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from jmix.estimate.lmm import LmmSolution
 from jmix.estimate.objective import build_objective
 from jmix.estimate.status import Status
-from jmix.results.archive import FIT, UNREADABLE, Arrays, damaged, floats, read, require, write
+from jmix.results.archive import FIT, GLMM, UNREADABLE, Arrays, damaged, floats, read, require, write
 from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
 
 if TYPE_CHECKING:
     from jmix.results.fit import Fit
+    from jmix.results.glmm_fit import GlmmFit
 
 _SOLUTION = ("theta", "phi", "hessian", "beta", "vcov", "contrast")
 
@@ -38,15 +39,19 @@ def save(fit: Fit, path: str | Path) -> None:
     write(path, FIT, meta, arrays)
 
 
-def load_fit(path: str | Path) -> Fit:
-    """Read a fit that ``Fit.save`` wrote: it does all that the original did. Nothing in the file is executed.
+def load_fit(path: str | Path) -> Fit | GlmmFit:
+    """Read a fit that its ``save`` wrote: it does all that the original did. Nothing in the file is executed.
 
     Raises:
         DataError: there is no such file, it is not a saved fit, it is damaged, or a later version of jmix wrote it.
     """
-    meta, arrays = read(path, FIT)
+    meta, arrays = read(path, FIT, GLMM)
     try:
-        return _build(meta, arrays)
+        if meta["kind"] == FIT.name:
+            return _build(meta, arrays)
+        from jmix.results.glmm_io import unpack
+
+        return unpack(meta, arrays)
     except UNREADABLE as error:
         raise damaged(path, FIT) from error
 

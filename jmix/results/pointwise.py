@@ -34,31 +34,35 @@ def log_likelihood(post: Sampled, kind: Any, thin: int, seed: int) -> FloatArray
         raise ModelError(f"log_likelihood({kind!r}): choose 'conditional' (by row) or 'marginal' (by group)")
     random.require_data(post)
     numbers = random.thinned(post, thin)
-    count = post.nobs if kind == "conditional" else len(random.levels(post, marginal_group(post)))
+    count = post.nobs if kind == "conditional" else len(random.levels(post, post.law.marginal_group()))
     random.check_size(
         f"the {kind} log likelihood",
         float(numbers.size) * count,
         "thin= keeps fewer draws, to_arviz(log_likelihood=None) leaves it out",
     )
     flat = numbers.reshape(-1)
-    values = by_row(post, flat, seed) if kind == "conditional" else by_group(post, flat)
+    values = by_row(post, flat, seed) if kind == "conditional" else post.law.by_group(flat)
     return values.reshape(*numbers.shape, count)
 
 
 # --- given the random effects ---------------------------------------------------------------------------------------
 def by_row(post: Sampled, numbers: IntArray, seed: int) -> FloatArray:
-    """(N, n) log p(y_i | b, beta, sigma), with b drawn from its distribution given the data and the draw."""
-    weights = np.ones(post.nobs) if post.design.weights is None else post.design.weights
-    sigma = post.draws.sigma.reshape(-1)[numbers]
-    nu = None if post.draws.nu is None else post.draws.nu.reshape(-1)[numbers]
+    """(N, n) log p(y_i | b, parameters), with b drawn from its distribution given the data and the draw."""
     out = np.empty((numbers.size, post.nobs))
     for block, mean in linear_blocks(post, numbers, seed):
         step = max(1, CELLS // numbers.size)
         for start in range(0, len(mean), step):
             part = slice(block.start + start, block.start + min(start + step, len(mean)))
-            residual = post.design.y[part, None] - mean[start : start + step]
-            out[:, part] = _log_density(residual, weights[part, None], sigma, nu).T
+            out[:, part] = post.law.log_density(mean[start : start + step], numbers, part).T
     return out
+
+
+def location_log_density(post: Sampled, mean: FloatArray, numbers: IntArray, block: slice) -> FloatArray:
+    """(m, N) normal or Student-t log densities of some rows."""
+    weights = np.ones(post.nobs) if post.design.weights is None else post.design.weights
+    sigma = post.draws.sigma.reshape(-1)[numbers]
+    nu = None if post.draws.nu is None else post.draws.nu.reshape(-1)[numbers]
+    return _log_density(post.design.y[block, None] - mean, weights[block, None], sigma, nu)
 
 
 def _log_density(residual: FloatArray, weights: FloatArray, sigma: FloatArray, nu: FloatArray | None) -> FloatArray:
@@ -74,7 +78,7 @@ def _log_density(residual: FloatArray, weights: FloatArray, sigma: FloatArray, n
 
 
 # --- random effects integrated out ----------------------------------------------------------------------------------
-def marginal_group(post: Sampled) -> str:
+def gaussian_group(post: Sampled) -> str:
     """The grouping factor between whose levels the rows are independent.
 
     Raises:
@@ -95,13 +99,13 @@ def marginal_group(post: Sampled) -> str:
     return elimination.chain[-1].group
 
 
-def by_group(post: Sampled, numbers: IntArray) -> FloatArray:
+def gaussian_by_group(post: Sampled, numbers: IntArray) -> FloatArray:
     """(N, J) log p(y_j | beta, Omega, sigma) of each level of the coarsest grouping factor.
 
     With the group's residuals r_j and V_j = W_j^{-1} + Z_j Lambda Lambda' Z_j',
     ``-2 log p = n_j log(2 pi sigma^2) + log|V_j| + r_j'V_j^{-1}r_j / sigma^2``, from sufficient statistics.
     """
-    marginal_group(post)
+    gaussian_group(post)
     objective = post.objective
     factor, scale = objective.reduced.elimination.chain[-1], objective.reduced.fixed.y_scale
     at = conditional.given(objective, post.draws, numbers)

@@ -28,8 +28,8 @@ class Posterior(Derived):
 
     Attributes:
         design: the data as arrays, with the encoding of the formula. terms: the random terms in lme4's order.
-        objective: the Gaussian likelihood of these data. draws: the parameters, sampler statistics and settings.
-        priors: the priors in force. family: "gaussian" or "student".
+        objective: the likelihood of these data. draws: the parameters, sampler statistics and settings.
+        priors: the priors in force. family: "gaussian" or "student"; of a ``GlmmPosterior`` a ``Family``.
     """
 
     # --- estimates --------------------------------------------------------------------------------------------------

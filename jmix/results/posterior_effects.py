@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
-from jmix.estimate import effects as conditional
 from jmix.results.posterior_table import bounds, spread
 
 if TYPE_CHECKING:
@@ -80,8 +79,7 @@ def chunks(post: Sampled, numbers: IntArray, seed: Any) -> Iterator[tuple[slice,
     seed = whole("seed", seed, 0)
     stored = post.draws.effects if post.draws.effects is not None else _cached(post, seed)
     if stored is None:
-        at = conditional.given(post.objective, post.draws, numbers)
-        yield from conditional.draw_effects(post.objective, at, seed)
+        yield from post.law.draw_effects(numbers, seed)
         return
     flat = {g: v.reshape(-1, *v.shape[2:]) for g, v in stored.items()}
     step = max(1, CACHED // 8 // max(1, sum(v[0].size for v in flat.values())))
@@ -95,8 +93,8 @@ def _cached(post: Sampled, seed: int) -> Effects | None:
     if 8 * post.n_draws * sum(j * q for j, q in sizes(post).values()) > CACHED:
         return None
     if post.memory.get("seed") != seed:
-        at = conditional.given(post.objective, post.draws, np.arange(post.n_draws))
-        made = _filled(post, conditional.draw_effects(post.objective, at, seed), post.n_draws, list(sizes(post)))
+        drawn = post.law.draw_effects(np.arange(post.n_draws), seed)
+        made = _filled(post, drawn, post.n_draws, list(sizes(post)))
         made = {g: v.reshape(*post.draws.shape, *v.shape[1:]) for g, v in made.items()}
         post.memory.update(seed=seed, effects=made)
     found: Effects = post.memory["effects"]
@@ -134,11 +132,10 @@ def means(post: Sampled, thin: int = 1) -> Effects:
     if not post.spec.groups:
         return {}
     key = ("means", whole("thin", thin, 1))
-    if post.family != "gaussian" or ("moments", thin) in post.memory:
+    if not post.law.exact_moments or ("moments", thin) in post.memory:
         return moments(post, thin)[0]
     if key not in post.memory:
-        at = conditional.given(post.objective, post.draws, thinned(post, thin).reshape(-1))
-        post.memory[key] = conditional.average_effects(post.objective, at)
+        post.memory[key] = post.law.mean_effects(thinned(post, thin).reshape(-1))
     found: Effects = post.memory[key]
     return found
 
@@ -153,9 +150,8 @@ def moments(post: Sampled, thin: int = 1) -> tuple[Effects, Effects]:
         return {}, {}
     key = ("moments", whole("thin", thin, 1))
     if key not in post.memory:
-        if post.family == "gaussian":
-            at = conditional.given(post.objective, post.draws, thinned(post, thin).reshape(-1))
-            post.memory[key] = conditional.moments(post.objective, at)
+        if post.law.exact_moments:
+            post.memory[key] = post.law.moments(thinned(post, thin).reshape(-1))
         else:
             post.memory[key] = _moments_of_draws(effects(post, thin=thin))
     found: tuple[Effects, Effects] = post.memory[key]

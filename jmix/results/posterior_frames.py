@@ -85,7 +85,8 @@ def _components(post: Posterior) -> Iterator[Component]:
             for b in range(a + 1, term.q):
                 value = cor[..., b, a]
                 yield (label, term.names[a], term.names[b]), value * sd[..., a] * sd[..., b], value
-    yield ("Residual", None, None), draws.sigma**2, draws.sigma
+    if post.law.residual:
+        yield ("Residual", None, None), draws.sigma**2, draws.sigma
 
 
 # --- broom.mixed ----------------------------------------------------------------------------------------------------
@@ -147,9 +148,11 @@ def _named(post: Posterior) -> Iterator[tuple[str, str | None, str, str]]:
         pairs = [(a, b) for i, a in enumerate(term.names) for b in term.names[i + 1 :]]
         for (a, b), key in zip(pairs, cors, strict=True):
             yield "ran_pars", label, f"cor__{a}.{b}", key
-    yield "ran_pars", "Residual", "sd__Observation", "sigma"
-    if post.draws.nu is not None:
-        yield "ran_pars", "Residual", "nu__Observation", "nu"
+    for name in post.law.parameters():
+        if name in post.law.coefficients:
+            yield "fixed", None, name, name
+        else:
+            yield "ran_pars", "Residual", f"{'sd' if name == 'sigma' else name}__Observation", name
 
 
 def glance(post: Posterior) -> pd.DataFrame:

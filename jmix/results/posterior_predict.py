@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from jmix.errors import DataError, ModelError
+from jmix.errors import ModelError
 from jmix.results import posterior_effects as random
 from jmix.results.frames import check_level
 from jmix.results.posterior_table import bounds, spread
@@ -41,13 +41,14 @@ class Prediction:
 
     Attributes:
         rows: with all levels >= 0: those of the fit, then new ones, whose effects are drawn, then one without effect.
-        fresh: how many levels of each grouping factor are drawn. weights: (n,) of the rows, or None.
+        fresh: how many levels of each grouping factor are drawn. parts: what the response of the rows needs
+            beside the linear predictor, from ``Law.parts``. kind: of prediction.
     """
 
     rows: Rows
     fresh: dict[str, int]
-    weights: FloatArray | None
-    response: bool
+    parts: Any
+    kind: str
     seed: int
 
 
@@ -72,20 +73,34 @@ def predict(
         rows, valid, index = fitted_rows(design, conditional), np.ones(post.nobs, dtype=np.bool_), design.index
     else:
         rows, valid, index = new_rows(design, data, conditional, new_levels, REMEDY)
-    response = kind == "response"
-    own = _weights(post, data, weights, rows.n) if response else None
-    plan = _levels(post, Prediction(rows, {}, own, response, seed), new_levels)
+    parts = None if kind == "linear" else post.law.parts(data, weights, rows.n, kind == "response")
+    plan = _levels(post, Prediction(rows, {}, parts, kind, seed), new_levels)
     numbers = random.thinned(post, thin).reshape(-1)
-    if not summary:
-        random.check_size(f"predictions of {rows.n} rows", float(rows.n) * numbers.size, "thin= keeps fewer draws")
-        out = np.concatenate([values for _, values in _blocks(post, plan, numbers)])
-        out[~valid] = np.nan
-        return np.ascontiguousarray(out.T)
-    table = np.full((rows.n, 4), np.nan)
-    for block, values in _blocks(post, plan, numbers):
-        table[block] = np.stack([values.mean(axis=1), spread(values), *bounds(values, prob)], axis=1)
+    blocks = _blocks(post, plan, numbers)
+    return summarised(blocks, valid, index, prob) if summary else gathered(blocks, valid, numbers.size)
+
+
+def gathered(blocks: Iterator[tuple[slice, FloatArray]], valid: npt.NDArray[np.bool_], size: int) -> FloatArray:
+    """(N, n) draws, or (N, n, K) where a row has K numbers."""
+    random.check_size(f"predictions of {valid.size} rows", float(valid.size) * size, "thin= keeps fewer draws")
+    out = np.concatenate([values for _, values in blocks])
+    out[~valid] = np.nan
+    return np.ascontiguousarray(np.moveaxis(out, -1, 0))
+
+
+def summarised(
+    blocks: Iterator[tuple[slice, FloatArray]], valid: npt.NDArray[np.bool_], index: Any, prob: float
+) -> pd.DataFrame:
+    """Mean, standard deviation and interval of the draws of every row."""
+    parts = [np.stack([v.mean(axis=-1), spread(v), *bounds(v, prob)], axis=1) for _, v in blocks]
+    table = np.concatenate(parts)
     table[~valid] = np.nan
-    return pd.DataFrame(table, index=index, columns=["fit", "se", "lower", "upper"])
+    columns = ["fit", "se", "lower", "upper"]
+    if table.ndim == 2:
+        return pd.DataFrame(table, index=index, columns=columns)
+    k = table.shape[2]
+    wide = pd.MultiIndex.from_product([columns, range(1, k + 1)], names=[None, "category"])
+    return pd.DataFrame(table.reshape(len(table), -1), index=index, columns=wide)
 
 
 def _check_choices(new_levels: Any, kind: Any) -> None:
@@ -93,20 +108,6 @@ def _check_choices(new_levels: Any, kind: Any) -> None:
         raise ModelError(f"kind={kind!r}: choose {', '.join(map(repr, KINDS))}")
     if new_levels not in LEVELS:
         raise ModelError(f"new_levels={new_levels!r}: choose {', '.join(map(repr, LEVELS))}")
-
-
-def _weights(post: Sampled, data: Any, given: Any, n: int) -> FloatArray | None:
-    """(n,) prior weights of the rows."""
-    if given is None and post.design.weights is not None:
-        if data is not None:
-            raise ModelError("the model has weights: give those of the new rows, weights=..., for kind='response'")
-        return post.design.weights
-    if given is None:
-        return None
-    values = np.asarray(data[given] if isinstance(given, str) else given, dtype=np.float64)
-    if values.shape != (n,) or not np.all(values > 0) or not np.all(np.isfinite(values)):
-        raise DataError(f"weights must be {n} positive numbers, one a row")
-    return values
 
 
 def _levels(post: Sampled, plan: Prediction, new_levels: str) -> Prediction:
@@ -138,7 +139,7 @@ def _blocks(post: Sampled, plan: Prediction, numbers: IntArray) -> Iterator[tupl
 def linear_blocks(post: Sampled, numbers: IntArray, seed: int) -> Iterator[tuple[slice, FloatArray]]:
     """(m, N) draws of the linear predictor of the rows of the model, a block of rows at a time."""
     rows = fitted_rows(post.design, True)
-    yield from _blocks(post, Prediction(rows, dict.fromkeys(rows.codes, 0), None, False, seed), numbers)
+    yield from _blocks(post, Prediction(rows, dict.fromkeys(rows.codes, 0), None, "linear", seed), numbers)
 
 
 def _block(post: Sampled, plan: Prediction, numbers: IntArray, block: slice) -> FloatArray:
@@ -150,8 +151,10 @@ def _block(post: Sampled, plan: Prediction, numbers: IntArray, block: slice) -> 
     if rows.columns:
         for part, effects in random.chunks(post, numbers, plan.seed):
             _add(post, plan, numbers[part], block, effects, out[:, part])
-    if plan.response:
-        _add_noise(post, plan, numbers, block, out)
+    if plan.kind == "expected":
+        return post.law.expected(out, numbers, plan.parts, block)
+    if plan.kind == "response":
+        _respond(post, plan, numbers, block, out)
     return out
 
 
@@ -182,19 +185,11 @@ def new_effects(
     return np.concatenate(parts, axis=2)
 
 
-def _add_noise(post: Sampled, plan: Prediction, numbers: IntArray, block: slice, out: FloatArray) -> None:
-    n, sigma = out.shape[0], post.draws.sigma.reshape(-1)
-    root = 1.0 if plan.weights is None else 1.0 / np.sqrt(plan.weights[block])
+def _respond(post: Sampled, plan: Prediction, numbers: IntArray, block: slice, out: FloatArray) -> None:
+    """Turn the draws of the linear predictor into new responses."""
     for k, number in enumerate(numbers.tolist()):
         rng = np.random.default_rng([plan.seed, NOISE, number, block.start])
-        out[:, k] += sigma[number] * root * noise(post, number, rng, n)
-
-
-def noise(post: Sampled, number: int, rng: np.random.Generator, n: int) -> FloatArray:
-    """(n,) residuals of unit scale: standard normal, or Student-t with the degrees of freedom of a draw."""
-    if post.draws.nu is None:
-        return rng.standard_normal(n)
-    return rng.standard_t(float(post.draws.nu.reshape(-1)[number]), n)
+        out[:, k] = post.law.respond(out[:, k], number, plan.parts, block, rng)
 
 
 # --- fitted values and simulated responses --------------------------------------------------------------------------
@@ -224,15 +219,13 @@ def simulate(post: Sampled, n: int, seed: int, conditional: bool) -> pd.DataFram
     numbers = np.arange(n) * total // n if n <= total else np.arange(n) % total
     rows = fitted_rows(post.design, True)
     random.check_size(f"{n} simulated responses of {rows.n} rows", float(n) * rows.n, "simulate fewer at a time")
-    weights = post.design.weights
-    root = 1.0 if weights is None else 1.0 / np.sqrt(weights)
-    beta, sigma = post.draws.beta.reshape(total, -1), post.draws.sigma.reshape(-1)
+    parts, everything = post.law.parts(None, None, rows.n, True), slice(0, rows.n)
+    beta = post.draws.beta.reshape(total, -1)
     out = np.empty((rows.n, n), order="F")
     for i, effects in enumerate(_simulated_effects(post, numbers, seed, conditional)):
         rng = np.random.default_rng([seed, SIMULATE, i, 1])
         eta = rows.X @ beta[numbers[i]] if rows.offset is None else rows.X @ beta[numbers[i]] + rows.offset
-        residual = sigma[numbers[i]] * root * noise(post, int(numbers[i]), rng, rows.n)
-        out[:, i] = add_random(eta, rows, effects) + residual
+        out[:, i] = post.law.respond(add_random(eta, rows, effects), int(numbers[i]), parts, everything, rng)
     return pd.DataFrame(out, index=post.design.index, columns=[f"sim_{i + 1}" for i in range(n)])
 
 

@@ -52,8 +52,9 @@ class PosteriorSummary:
     def content(self) -> SummaryContent:
         """The headings, tables and messages, each as formatted text."""
         post = self.posterior
-        title = f"Posterior of a linear {'mixed ' if post.terms else ''}model"
-        return SummaryContent(title, tuple(_call(post)), tuple(_sections(self)), tuple(_notes(post)))
+        return SummaryContent(
+            f"Posterior of {post.law.title}", tuple(_call(post)), tuple(_sections(self)), tuple(_notes(post))
+        )
 
     def __str__(self) -> str:
         content = self.content
@@ -95,7 +96,6 @@ class PosteriorSummary:
 
 
 def _call(post: Posterior) -> list[tuple[str, str]]:
-    links = "mu = identity; sigma = identity" + ("; nu = identity" if post.draws.nu is not None else "")
     chains, draws = post.draws.shape
     tune, thin = post.settings.tune, post.settings.thin
     made = (
@@ -103,8 +103,8 @@ def _call(post: Posterior) -> list[tuple[str, str]]:
         f"thin = {thin}; total post-warmup draws = {post.n_draws}"
     )
     return [
-        ("Family", post.family),
-        ("Links", links),
+        ("Family", post.law.name),
+        ("Links", post.law.links),
         ("Formula", one_line(" ".join(post.formula.split()))),
         ("Data", f"Number of observations: {post.nobs}"),
         ("Draws", made),
@@ -120,9 +120,13 @@ def _sections(summary: PosteriorSummary) -> Iterator[Section]:
     for title, rows in groups:
         yield Section(title, _table(summary, rows))
     fixed = [(plain(name), key) for name, key in zip(post.design.x_names, post.parameters, strict=False)]
+    linear = post.law.coefficients
+    fixed = [(n, n) for n in linear if n.startswith("Intercept[")] + fixed
+    fixed += [(n, n) for n in linear if not n.startswith("Intercept[")]
     yield Section("Regression Coefficients", _table(summary, fixed)) if fixed else Section(lines=("No fixed effects",))
-    names = ["sigma"] if post.draws.nu is None else ["sigma", "nu"]
-    yield Section("Further Distributional Parameters", _table(summary, [(name, name) for name in names]))
+    others = [(name, name) for name in post.law.parameters() if name not in linear]
+    if others:
+        yield Section("Further Distributional Parameters", _table(summary, others))
 
 
 Rows = list[tuple[str, str]]

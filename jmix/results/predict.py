@@ -14,6 +14,7 @@ from jmix.errors import DataError, ModelError
 from jmix.results.rows import Rows, add_random, conditional_variance, fixed_part, make_rows, population_variance
 
 if TYPE_CHECKING:
+    from jmix.results.base import FitBase
     from jmix.results.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
@@ -130,11 +131,7 @@ def simulate(fit: Fit, n: int = 1, *, seed: int = 0, conditional: bool = False) 
     Raises:
         ModelError: n is not a positive whole number, or seed a negative one or none.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ModelError(f"simulate(n={n!r}): n must be a whole number, at least 1")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ModelError(f"simulate(seed={seed!r}): seed must be a whole number, at least 0")
-    rng = np.random.default_rng(seed)
+    rng = check_draws("simulate", n, seed)
     rows = fitted_rows(fit.design, True)
     mean = fixed_part(fit, rows)
     if conditional:
@@ -143,15 +140,27 @@ def simulate(fit: Fit, n: int = 1, *, seed: int = 0, conditional: bool = False) 
     noise = fit.sigma if weights is None else fit.sigma / np.sqrt(weights)
     out = np.empty((rows.n, int(n)), order="F")
     for i in range(int(n)):
-        eta = mean if conditional else add_random(mean, rows, _draw_effects(fit, rng))
+        eta = mean if conditional else add_random(mean, rows, draw_effects(fit, rng))
         out[:, i] = eta + noise * rng.standard_normal(rows.n)
     return pd.DataFrame(out, index=fit.design.index, columns=[f"sim_{i + 1}" for i in range(int(n))])
 
 
-def _draw_effects(fit: Fit, rng: np.random.Generator) -> dict[str, FloatArray]:
+def check_draws(caller: str, n: Any, seed: Any) -> np.random.Generator:
+    """The generator of a seed.
+
+    Raises:
+        ModelError: n is not a positive whole number, or seed a negative one or none.
+    """
+    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ModelError(f"{caller}({name}={value!r}): {name} must be a whole number, at least {least}")
+    return np.random.default_rng(seed)
+
+
+def draw_effects(fit: FitBase, rng: np.random.Generator) -> dict[str, FloatArray]:
     """(J, q) random effects of each grouping factor, drawn term by term."""
     draws: dict[str, list[FloatArray]] = {}
-    for term, lam in zip(fit.terms, fit.spec.split(fit.solution.theta), strict=True):
+    for term, lam in zip(fit.terms, fit.spec.split(fit.theta_values), strict=True):
         unit = rng.standard_normal((len(term.levels), lam.shape[0]))
-        draws.setdefault(term.group, []).append(fit.sigma * unit @ lam.T)
+        draws.setdefault(term.group, []).append(fit.theta_scale * unit @ lam.T)
     return {group: np.concatenate(parts, axis=1) for group, parts in draws.items()}

@@ -7,7 +7,7 @@ and whoever asks for its density is told that it was not saved.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def unpack_priors(
     default = {row["parameter"]: bool(row["default"]) for row in rows}
     require([row.parameter for row in priors.rows] == [row["parameter"] for row in rows])
     marked = tuple(PriorRow(row.parameter, row.prior, default[row.parameter]) for row in priors.rows)
-    return PriorSet(**(vars(priors) | {"rows": marked}))
+    return replace(priors, rows=marked)
 
 
 def _pack(distribution: Any, name: str) -> dict[str, Any] | None:

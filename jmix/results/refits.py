@@ -82,7 +82,7 @@ def refit(fit: Fit, response: Any) -> Fit | Refits:
     if fit.method == "MAP":
         raise ModelError("refit is for REML and maximum likelihood; fit the new response with its priors instead")
     labels = response.columns if isinstance(response, pd.DataFrame) else None
-    y = _as_float(response)
+    y = as_numbers(response)
     if y.ndim not in (1, 2) or y.shape[0] != fit.nobs or 0 in y.shape:
         raise DataError(
             f"refit needs {fit.nobs} rows, one for each row of the fit; the new response has shape {y.shape}"
@@ -96,7 +96,8 @@ def refit(fit: Fit, response: Any) -> Fit | Refits:
     return _one(fit, y) if y.ndim == 1 else _many(fit, y, labels)
 
 
-def _as_float(response: Any) -> FloatArray:
+def as_numbers(response: Any) -> FloatArray:
+    """The response as float64; DataError where it is not numeric."""
     message = "the new response must be numeric: an array, a Series or a DataFrame of numbers"
     if not hasattr(response, "__array__") and not isinstance(response, list | tuple):
         raise DataError(message)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from jmix.estimate.filtered import FilteredCovariance
 
 if TYPE_CHECKING:
+    from jmix.results.base import FitBase
     from jmix.results.fit import Fit
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,9 +55,9 @@ def make_rows(X: FloatArray, offset: FloatArray | None, terms: Sequence[Any]) ->
     return Rows(X, offset, codes, columns)
 
 
-def fixed_part(fit: Fit, rows: Rows) -> FloatArray:
+def fixed_part(fit: FitBase, rows: Rows) -> FloatArray:
     """(n,) X beta + offset."""
-    eta = rows.X @ fit.solution.beta
+    eta = rows.X @ fit.beta
     return eta if rows.offset is None else eta + rows.offset
 
 
@@ -72,9 +73,9 @@ def add_random(eta: FloatArray, rows: Rows, effects: dict[str, FloatArray]) -> F
     return eta
 
 
-def population_variance(fit: Fit, rows: Rows) -> FloatArray:
+def population_variance(fit: FitBase, rows: Rows) -> FloatArray:
     """(n,) variance of x'beta_hat."""
-    return np.einsum("ij,jk,ik->i", rows.X, fit.solution.vcov, rows.X, optimize=True)
+    return np.einsum("ij,jk,ik->i", rows.X, fit.fixed_covariance, rows.X, optimize=True)
 
 
 def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
@@ -90,23 +91,23 @@ def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
     modes = filtered.fixed_modes()
     gram = objective.reduce(fit.solution.phi)[1]
     root = np.linalg.inv(np.linalg.cholesky(gram[: objective.p, : objective.p]))
-    prior = _prior(fit)
+    prior = prior_covariances(fit)
     out = np.empty(rows.n)
-    for part in _parts(rows):
+    for part in blocks_of_rows(rows):
         x = rows.X[part] @ objective.reduced.fixed.inverse
         z = {g: np.stack([c[part] for c in columns], axis=1) for g, columns in rows.columns.items()}
         codes = {g: c[part] for g, c in rows.codes.items()}
         for g, values in z.items():
             known = codes[g] >= 0
             x[known] -= np.einsum("ia,iap->ip", values[known], modes[g][codes[g][known]])
-        out[part] = np.sum(np.square(x @ root.T), axis=1) + _random_variance(filtered, z, codes, prior)
+        out[part] = np.sum(np.square(x @ root.T), axis=1) + random_variance(filtered, z, codes, prior)
     return out
 
 
-def _random_variance(
+def random_variance(
     filtered: FilteredCovariance, z: dict[str, FloatArray], codes: dict[str, IntArray], prior: dict[str, FloatArray]
 ) -> FloatArray:
-    """(m,) z'N z."""
+    """(m,) z'N z; a level of code -1 contributes its prior variance, and no covariance."""
     groups = list(z)
     total = np.zeros(z[groups[0]].shape[0])
     for i, left in enumerate(groups):
@@ -120,10 +121,10 @@ def _random_variance(
     return total
 
 
-def _prior(fit: Fit) -> dict[str, FloatArray]:
-    """(q, q) prior covariance over sigma^2 of each grouping factor: block diagonal over its terms."""
+def prior_covariances(fit: FitBase) -> dict[str, FloatArray]:
+    """(q, q) prior covariance, relative to ``theta_scale``^2, of each factor: block diagonal over its terms."""
     out: dict[str, FloatArray] = {}
-    lams = fit.spec.split(fit.solution.theta)
+    lams = fit.spec.split(fit.theta_values)
     for group in fit.spec.groups:
         q, start = fit.spec.group_q(group), 0
         block = np.zeros((q, q))
@@ -135,7 +136,8 @@ def _prior(fit: Fit) -> dict[str, FloatArray]:
     return out
 
 
-def _parts(rows: Rows) -> Iterator[slice]:
+def blocks_of_rows(rows: Rows) -> Iterator[slice]:
+    """Runs of rows whose gathered blocks stay below ``CELLS`` numbers."""
     width = max(len(c) for c in rows.columns.values())
     step = max(1024, CELLS // (width * max(width, rows.X.shape[1], 1)))
     for start in range(0, rows.n, step):

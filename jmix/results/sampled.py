@@ -13,13 +13,13 @@ import pandas as pd
 
 from jmix.design import Design
 from jmix.estimate.draws import Draws, SamplerSettings
-from jmix.estimate.objective import GaussianObjective
 from jmix.spec.covariance import CovarianceSpec
 from jmix.spec.names import parameter_names
 
 if TYPE_CHECKING:
     from jmix.design import RandomTerm
-    from jmix.spec.priors import PriorSet
+    from jmix.results.posterior_law import Law
+    from jmix.spec.prior_sets import Priors
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,17 +30,24 @@ class Sampled:
 
     Attributes:
         design: the data as arrays, with the encoding of the formula. terms: the random terms in lme4's order.
-        objective: the Gaussian likelihood of these data. draws: the parameters, sampler statistics and settings.
-        priors: the priors in force. family: "gaussian" or "student".
+        objective: the likelihood of these data. draws: the parameters, sampler statistics and settings.
+        priors: the priors in force. family: "gaussian" or "student", or a ``Family`` of a generalized model.
     """
 
     design: Design
     spec: CovarianceSpec
     terms: tuple[RandomTerm, ...]
-    objective: GaussianObjective
-    priors: PriorSet
+    objective: Any
+    priors: Priors
     draws: Draws
-    family: str = "gaussian"
+    family: Any = "gaussian"
+
+    @cached_property
+    def law(self) -> Law:
+        """What the tables and predictions use of the response."""
+        from jmix.results.posterior_law import GaussianLaw
+
+        return GaussianLaw(self)
 
     @property
     def formula(self) -> str:
@@ -67,18 +74,15 @@ class Sampled:
         """(C, D) draws of every parameter by its name: fixed effects as in R, then ``sd_Subject__Intercept``,
         ``cor_Subject__Intercept__Days``, ``sigma`` and ``nu`` as in brms.
         """
-        draws, spec = self.draws, self.spec
-        names = parameter_names(self.design.x_names, spec, nu=draws.nu is not None)
+        draws, others = self.draws, self.law.parameters()
+        names = parameter_names(self.design.x_names, self.spec, others=tuple(others))
         columns: list[FloatArray] = [draws.beta[:, :, i] for i in range(draws.beta.shape[2])]
         for sd in draws.sd:
             columns += [sd[:, :, a] for a in range(sd.shape[2])]
         for cor in draws.cor:
             q = cor.shape[2]
             columns += [cor[:, :, b, a] for a in range(q) for b in range(a + 1, q)]
-        columns.append(draws.sigma)
-        if draws.nu is not None:
-            columns.append(draws.nu)
-        return dict(zip(names, columns, strict=True))
+        return dict(zip(names, [*columns, *others.values()], strict=True))
 
     def __getitem__(self, name: str) -> FloatArray:
         """(C, D) draws of one parameter, by its name in ``parameters``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ from jmix.results.text_table import WIDTH, one_line, render_text
 
 if TYPE_CHECKING:
     from jmix.design import Design
+    from jmix.results.base import FitBase
     from jmix.results.fit import Fit
+    from jmix.results.text_table import Table
 
 LARGEST_CORRELATION = 20
 """Most fixed effects for which their correlations are shown."""
@@ -25,18 +28,13 @@ MOST_NAMES = 20
 """Most names that a message lists."""
 
 
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """A summary of ``fit``: ``print`` it, or turn its tables into markdown, LaTeX or HTML."""
-
-    fit: Fit
+class Report(ABC):
+    """Formatted text: ``print`` it, or turn its tables into markdown, LaTeX or HTML."""
 
     @cached_property
+    @abstractmethod
     def content(self) -> SummaryContent:
         """The headings, tables and messages, each as formatted text."""
-        return SummaryContent(
-            _title(self.fit), tuple(_call(self.fit)), tuple(_sections(self.fit)), tuple(_notes(self.fit))
-        )
 
     def __str__(self) -> str:
         content = self.content
@@ -65,6 +63,19 @@ class Summary:
         return self.to_html()
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Summary(Report):
+    """A summary of ``fit``."""
+
+    fit: Fit
+
+    @cached_property
+    def content(self) -> SummaryContent:
+        """The headings, tables and messages, each as formatted text."""
+        fit = self.fit
+        return SummaryContent(_title(fit), tuple(call_lines(fit)), tuple(_sections(fit)), tuple(_notes(fit)))
+
+
 def wrap(text: str, indent: int) -> str:
     """Lines of the width of the page, all but the first indented."""
     margin = " " * indent
@@ -86,12 +97,13 @@ def _title(fit: Fit) -> str:
     return f"Linear model fit by {methods[fit.method] if fit.method in ('ML', 'MAP') else 'least squares'}"
 
 
-def _call(fit: Fit) -> list[tuple[str, str]]:
+def call_lines(fit: FitBase) -> list[tuple[str, str]]:
+    """The formula, and the weights and offset that were given beside it."""
     lines = [("Formula", one_line(" ".join(fit.formula.split())))]
     weights = fit.design.weights
     if weights is not None:
         lines.append(("Weights", f"from {format_number(weights.min(), 4)} to {format_number(weights.max(), 4)}"))
-    offset = getattr(fit.design.encoding, "offset_column", None)
+    offset = getattr(fit.base.encoding, "offset_column", None)
     if offset is not None:
         lines.append(("Offset", one_line(str(offset))))
     return lines
@@ -107,24 +119,26 @@ def _sections(fit: Fit) -> list[Section]:
         sections = [Section(lines=(f"REML criterion at convergence: {criterion}",))]
     sections.append(Section("Scaled residuals", quantile_table(fit.residuals("scaled").to_numpy())))
     if fit.terms:
-        sections.append(Section("Random effects", random_table(fit), (_observations(fit),), indent=" "))
+        sections.append(Section("Random effects", random_table(fit), (observations(fit),), indent=" "))
     else:
         sections.append(
-            Section(lines=(f"Residual standard deviation: {format_number(fit.sigma, 4)}", _observations(fit)))
+            Section(lines=(f"Residual standard deviation: {format_number(fit.sigma, 4)}", observations(fit)))
         )
-    return [*sections, *_fixed_sections(fit)]
+    return [*sections, *fixed_sections(fit, fixed_table(fit))]
 
 
-def _observations(fit: Fit) -> str:
+def observations(fit: FitBase) -> str:
+    """How many rows there are, and how many levels of each grouping factor."""
     groups = "; ".join(f"{one_line(group)}, {count}" for group, count in fit.ngrps().items())
     return f"Number of obs: {fit.nobs}" + (f", groups:  {groups}" if groups else "")
 
 
-def _fixed_sections(fit: Fit) -> list[Section]:
-    p = len(fit.design.x_names)
+def fixed_sections(fit: FitBase, table: Table) -> list[Section]:
+    """The table of fixed effects and their correlations."""
+    p = len(fit.x_names)
     if p == 0:
         return [Section(lines=("No fixed effects",))]
-    sections = [Section("Fixed effects", fixed_table(fit))]
+    sections = [Section("Fixed effects", table)]
     if 1 < p <= LARGEST_CORRELATION:
         sections.append(Section("Correlation of Fixed Effects", correlation_table(fit)))
     elif p > LARGEST_CORRELATION:

@@ -18,17 +18,17 @@ from jmix.results.numbers import (
 from jmix.results.text_table import Table, one_line
 
 if TYPE_CHECKING:
-    from jmix.results.fit import Fit, FloatArray
+    import pandas as pd
+
+    from jmix.results.base import FitBase, FloatArray
 
 QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
 
 
-def information_table(fit: Fit) -> Table:
-    """AIC, BIC, log likelihood, deviance and residual degrees of freedom, after maximum likelihood."""
-    values = [round_to(v, 1) for v in (fit.aic, fit.bic, fit.loglik, fit.deviance)]
-    return _one_row(
-        ("AIC", "BIC", "logLik", "deviance", "df.resid"), [*format_numbers(values, 15), f"{fit.df_residual}"]
-    )
+def information_table(fit: FitBase, twice: str = "deviance") -> Table:
+    """AIC, BIC, log likelihood, -2 times it under the name ``twice``, and residual degrees of freedom."""
+    values = [round_to(v, 1) for v in (fit.aic, fit.bic, fit.loglik, -2.0 * fit.loglik)]
+    return _one_row(("AIC", "BIC", "logLik", twice, "df.resid"), [*format_numbers(values, 15), f"{fit.df_residual}"])
 
 
 def quantile_table(residuals: FloatArray) -> Table:
@@ -42,8 +42,8 @@ def _one_row(names: tuple[str, ...], cells: list[str]) -> Table:
     return Table(tuple(n.rjust(width) for n in names), (tuple(c.rjust(width) for c in cells),), "r" * len(names))
 
 
-def random_table(fit: Fit) -> Table:
-    """Variance, standard deviation and correlations of every random term, and of the residual."""
+def random_table(fit: FitBase) -> Table:
+    """Variance, standard deviation and correlations of every random term, and of the residual if there is one."""
     groups: list[str] = []
     names: list[str] = []
     variances: list[float] = []
@@ -51,26 +51,27 @@ def random_table(fit: Fit) -> Table:
         groups += [one_line(label), *[""] * (term.q - 1)]
         names += [one_line(name) for name in term.names]
         variances += [float(v) for v in np.diag(cov)]
-    variances.append(fit.sigma**2)
+    if fit.residual_sd is not None:
+        groups, names, variances = [*groups, "Residual"], [*names, ""], [*variances, fit.residual_sd**2]
     columns = [
-        ("Groups", "l", [*groups, "Residual"]),
-        ("Name", "l", [*names, ""]),
+        ("Groups", "l", groups),
+        ("Name", "l", names),
         ("Variance", "l", format_numbers(variances, 4)),
         ("Std.Dev.", "l", format_numbers([float(np.sqrt(v)) for v in variances], 4)),
     ]
-    correlations = _correlation_columns(fit.cov_terms())
+    correlations = _correlation_columns(fit.cov_terms(), len(variances))
     columns += [("" if i else "Corr", "l", cells) for i, cells in enumerate(correlations)]
     return Table.of_columns(columns, labels=2)
 
 
-def _correlation_columns(covariances: list[FloatArray]) -> list[list[str]]:
-    """Cells of the correlations below the diagonal, one list a column, the row of the residual included."""
+def _correlation_columns(covariances: list[FloatArray], n_rows: int) -> list[list[str]]:
+    """Cells of the correlations below the diagonal, one list of ``n_rows`` cells a column."""
     n_columns = max((len(c) for c in covariances), default=1) - 1
     rows: list[list[str]] = []
     for cov in covariances:
         texts = _lower_triangle(cov, decimals=2)
         rows += [line + [""] * (n_columns - len(line)) for line in texts]
-    rows.append([""] * n_columns)
+    rows += [[""] * n_columns] * (n_rows - len(rows))
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -85,26 +86,31 @@ def _lower_triangle(cov: FloatArray, decimals: int) -> list[list[str]]:
     return [[flat[i * q + j] if j < i else "" for j in range(q - 1)] for i in range(q)]
 
 
-def fixed_table(fit: Fit, p_values: FloatArray | None = None) -> Table:
+def fixed_table(fit: FitBase, p_values: FloatArray | None = None) -> Table:
     """Estimate, standard error and t value of every fixed effect; p-values where they are given."""
-    beta, se = fit.beta, fit.se().to_numpy()
+    return coefficient_table(fit.fixef(), fit.se(), "t", p_values)
+
+
+def coefficient_table(estimate: pd.Series, se: pd.Series, symbol: str, p_values: FloatArray | None = None) -> Table:
+    """Estimates, standard errors and their ratio, the statistic ``symbol``; p-values where they are given."""
+    beta, errors = estimate.to_numpy(), se.to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = beta / se
-    estimates, errors = format_estimates(beta.tolist(), se.tolist())
+        statistic = beta / errors
+    texts = format_estimates(beta.tolist(), errors.tolist())
     columns = [
-        ("", "l", [one_line(n) for n in fit.design.x_names]),
-        ("Estimate", "r", estimates),
-        ("Std. Error", "r", errors),
-        ("t value", "r", format_statistics(t.tolist())),
+        ("", "l", [one_line(str(n)) for n in estimate.index]),
+        ("Estimate", "r", texts[0]),
+        ("Std. Error", "r", texts[1]),
+        (f"{symbol} value", "r", format_statistics(statistic.tolist())),
     ]
     if p_values is not None:
-        columns.append(("Pr(>|t|)", "r", format_p_values(p_values.tolist())))
+        columns.append((f"Pr(>|{symbol}|)", "r", format_p_values(p_values.tolist())))
     return Table.of_columns(columns, labels=1)
 
 
-def correlation_table(fit: Fit) -> Table:
+def correlation_table(fit: FitBase) -> Table:
     """Correlations of the fixed effects below the diagonal, with abbreviated names."""
-    names = [one_line(n) for n in fit.design.x_names]
-    columns = zip(*_lower_triangle(fit.solution.vcov, decimals=3)[1:], strict=True)
+    names = [one_line(n) for n in fit.x_names]
+    columns = zip(*_lower_triangle(fit.fixed_covariance, decimals=3)[1:], strict=True)
     cells = [(head, "l", list(column)) for head, column in zip(abbreviate(names, 6)[:-1], columns, strict=True)]
     return Table.of_columns([("", "l", abbreviate(names, 11)[1:]), *cells], labels=1)

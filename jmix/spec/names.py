@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from jmix.spec.covariance import CovarianceSpec
 
 
-def parameter_names(x_names: Sequence[str], spec: CovarianceSpec, *, nu: bool = False) -> list[str]:
+def parameter_names(
+    x_names: Sequence[str], spec: CovarianceSpec, *, nu: bool = False, others: Sequence[str] = ("sigma",)
+) -> list[str]:
     """Fixed effects as in R; then as in brms: all SDs term by term, all correlations term by term, sigma, nu.
+
+    ``others`` stands in for sigma where the response has other parameters.
 
     A fixed effect whose name is that of another parameter, such as a predictor called sigma, is named ``b_sigma``.
     """
     sds = [name for names in sd_names(spec) for name in names]
     cors = [name for names in cor_names(spec) for name in names]
-    others = [*sds, *cors, "sigma", *(["nu"] if nu else [])]
-    return [*(f"b_{name}" if name in others else name for name in x_names), *others]
+    rest = [*sds, *cors, *others, *(["nu"] if nu else [])]
+    return [*(f"b_{name}" if name in rest else name for name in x_names), *rest]
 
 
 def sd_names(spec: CovarianceSpec) -> list[list[str]]:

@@ -200,6 +200,7 @@ WORDS: dict[str, Word] = {
     "uniform": Word(("low", "high"), _uniform),
     "gamma": Word(("shape", "rate"), _build("Gamma")),
     "inv_gamma": Word(("shape", "scale"), _build("InverseGamma")),
+    "beta": Word(("a", "b"), _build("Beta")),
     "exponential": Word(("rate",), _build("Exponential")),
     "lognormal": Word(("mean", "sd"), _build("LogNormal")),
     "weibull": Word(("shape", "scale"), _weibull),

@@ -120,3 +120,20 @@ def positive_prior(prior: Prior, name: str, least: float = 0.0) -> ScalarPrior:
     if not low < high:
         raise ModelError(f"the prior {prior!r} leaves {name} no positive value")
     return ScalarPrior(prior, low, high)
+
+
+def unit_prior(prior: Prior, name: str) -> ScalarPrior:
+    """A prior of a probability.
+
+    Raises:
+        ModelError: a prior on a precision or variance, or one that leaves no room between 0 and 1.
+    """
+    if prior.on != "value":
+        raise ModelError(f"the prior of {name} is on its {prior.on}; a probability has none")
+    if prior.flat:
+        return ScalarPrior(prior, 0.0, 1.0)
+    low, high = bounds(prior.distribution, name)
+    low, high = max(low, prior.least, 0.0), min(high, 1.0)
+    if not low < high:
+        raise ModelError(f"the prior {prior!r} leaves {name} no value between 0 and 1")
+    return ScalarPrior(prior, low, high)

@@ -27,6 +27,13 @@ ROWS = {
     "MathAchieve": 7185,
     "MathAchSchool": 160,
     "anorexia": 144,
+    "Contraception": 1934,
+    "bacteria": 220,
+    "grouseticks": 403,
+    "epil": 236,
+    "wine": 72,
+    "RatPupWeight": 322,
+    "Gasoline": 32,
 }
 
 # In R, from the packages' own objects: sum(seq_along(x) * as.numeric(x)), so that a factor counts by its codes and the
@@ -84,6 +91,38 @@ ROW_WEIGHTED_SUMS = {
         "Rx1": 4727,
         "Rx3": 4335,
     },
+    "Contraception": {
+        "woman": 2413153335,
+        "district": 73928501,
+        "use": 2630601,
+        "livch": 4914149,
+        "age": 53401.1479000001,
+        "urban": 2409181,
+    },
+    "bacteria": {"y": 43550, "ap": 32989, "hilo": 34090, "week": 109205, "ID": 816201, "trt": 48321},
+    "grouseticks": {
+        "INDEX": 21898214,
+        "TICKS": 440663,
+        "BROOD": 6305332,
+        "HEIGHT": 37662804,
+        "YEAR": 200187,
+        "LOCATION": 2517513,
+        "cHEIGHT": 33638,
+    },
+    "epil": {
+        "y": 233926,
+        "trt": 49604,
+        "base": 883780,
+        "age": 787680,
+        "V4": 7080,
+        "subject": 1112740,
+        "period": 70210,
+        "lbase": 793.506977489018,
+        "lage": -220.435878425023,
+    },
+    "wine": {"response": 117612, "rating": 7334, "temp": 4014, "contact": 3978, "bottle": 12204, "judge": 16980},
+    "RatPupWeight": {"weight": 310047.81, "sex": 78432, "Litter": 835582, "Lsize": 664107, "Treatment": 114210},
+    "Gasoline": {"yield": 12880.4, "endpoint": 188804, "Sample": 3050, "API": 20988, "vapor": 2280.7, "ASTM": 126083},
 }
 
 # Number of levels, ordered, first levels.
@@ -106,6 +145,23 @@ LEVELS = {
     ("MathAchSchool", "Sector"): (2, False, ["Public", "Catholic"]),
     ("anorexia", "girl"): (72, False, ["1", "2", "3"]),
     ("anorexia", "Treat"): (3, False, ["CBT", "Cont", "FT"]),
+    ("Contraception", "woman"): (1934, False, ["1", "2", "3"]),
+    ("Contraception", "district"): (60, False, ["1", "2", "3"]),
+    ("Contraception", "use"): (2, False, ["N", "Y"]),
+    ("Contraception", "livch"): (4, False, ["0", "1", "2", "3+"]),
+    ("bacteria", "y"): (2, False, ["n", "y"]),
+    ("bacteria", "ID"): (50, False, ["X01", "X02", "X03"]),
+    ("bacteria", "trt"): (3, False, ["placebo", "drug", "drug+"]),
+    ("grouseticks", "BROOD"): (118, False, ["501", "502", "503"]),
+    ("grouseticks", "YEAR"): (3, False, ["95", "96", "97"]),
+    ("grouseticks", "LOCATION"): (63, False, ["1", "2", "3"]),
+    ("epil", "trt"): (2, False, ["placebo", "progabide"]),
+    ("wine", "rating"): (5, True, ["1", "2", "3", "4", "5"]),
+    ("wine", "temp"): (2, False, ["cold", "warm"]),
+    ("wine", "judge"): (9, False, ["1", "2", "3"]),
+    ("RatPupWeight", "Litter"): (27, True, ["9", "8", "7"]),
+    ("RatPupWeight", "Treatment"): (3, True, ["Control", "Low", "High"]),
+    ("Gasoline", "Sample"): (10, True, ["1", "2", "7", "9"]),
 }
 
 # Shared file: data set and its columns in the order of the file; None where the file's column is not ours.
@@ -114,6 +170,7 @@ SHARED_FILES = {
     "Dyestuff": ("Dyestuff", ["Batch", "Yield"]),
     "Penicillin": ("Penicillin", ["diameter", "plate", "sample"]),
     "cbpp": ("cbpp", ["herd", "incidence", "size", "period"]),
+    "Contraception": ("Contraception", ["woman", "district", "use", "livch", "age", "urban"]),
     "VerbAgg": ("VerbAgg", ["Anger", "Gender", "item", "resp", "id", "btype", "situ", "mode", "r2"]),
     "anorexia_long": ("anorexia", ["girl", "time", "time01", "Rx", "Treat", "weight", "Rx1", "Rx3"]),
     "mathachieve": ("MathAchieve", [None, "School", "Minority", "Sex", "SES", "MathAch"]),
@@ -158,10 +215,11 @@ def test_factors_keep_rs_level_order(name: str, column: str) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_types_are_rs_types(name: str) -> None:
-    integers = {"Anger", "y", "time", "time01", "Rx1", "Rx3"}
+    integers = {"Anger", "y", "time", "time01", "Rx1", "Rx3", "week", "base", "age", "V4", "subject", "period"}
     for column, dtype in load_data(name).dtypes.items():
         if not isinstance(dtype, pd.CategoricalDtype):
-            assert dtype == ("int64" if column in integers else "float64"), column
+            whole = column in integers and (name, column) != ("Contraception", "age")
+            assert dtype == ("int64" if whole else "float64"), column
 
 
 @pytest.mark.parametrize("file", SHARED_FILES)
@@ -240,7 +298,7 @@ def test_list_data_names_source_and_licence() -> None:
     table = list_data().set_index("name")
     assert table["rows"].to_dict() == ROWS
     assert table.loc["sleepstudy", "columns"] == "Reaction, Days, Subject"
-    assert table["source"].str.fullmatch(r"Debian r-cran-(lme4|nlme|mass) \d\S+").all()
+    assert table["source"].str.fullmatch(r"Debian r-cran-(lme4|nlme|mass|mlmrev|ordinal) \d\S+").all()
     assert table["license"].str.contains("GPL-2").all()
     assert (table[["title", "citation"]].map(len) > 15).all(axis=None)
 

@@ -9,8 +9,9 @@ from scipy import stats
 
 import jmix
 from jmix import runtime
-from jmix.estimate.density import density_data, make_plan, scalar_plan
+from jmix.estimate.density import density_data, make_plan
 from jmix.estimate.full import full_log_density, full_output, full_plan, row_data
+from jmix.estimate.prior_plans import scalar_plan
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,19 @@
-"""Posteriors with made-up draws, for tests of what is computed from draws."""
+"""Posteriors with made-up draws, for tests of what is computed from draws; fits that tests share."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import jmix
 from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
+from jmix.results.glmm_fit import GlmmFit
 from jmix.results.posterior import Posterior
 
 MakePosterior = Callable[..., Posterior]
@@ -69,3 +72,48 @@ def make_posterior() -> MakePosterior:
 def fake_posterior() -> Posterior:
     """Four chains of 250 made-up draws of sleepstudy's correlated slopes."""
     return _make("Reaction ~ Days + (Days | Subject)", jmix.load_data("sleepstudy"))
+
+
+# --- generalized linear mixed models: those of glmm.R ----------------------------------------------------------------
+def glmm_data(name: str) -> pd.DataFrame:
+    """The data sets of glmm.R with its made-up columns."""
+    data = jmix.load_data(name)
+    if name == "Penicillin":
+        return data.assign(area=(data["diameter"] - 17) ** 2)
+    if name != "sleepstudy":
+        return data
+    i = np.arange(180)
+    counts = np.floor((i * 104729) % 11 * np.exp((i // 10) % 4 / 3))
+    return data.assign(
+        x=data["Days"] / 10,
+        count=np.where((i * 7919) % 5 == 0, 0.0, counts),
+        rounded=data["Reaction"].round(),
+        grade=pd.cut(data["Reaction"], [0, 250, 300, 350, 1000], labels=list("ABCD")),
+    )
+
+
+INCIDENCE = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+GLMMS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "cbpp": (INCIDENCE, "cbpp", {"family": "binomial"}),
+    "cbpp9": (INCIDENCE, "cbpp", {"family": "binomial", "n_agq": 9}),
+    "poisson": ("rounded ~ x + (x | Subject)", "sleepstudy", {"family": "poisson"}),
+    "crossed": ("area ~ 1 + (1 | plate) + (1 | sample)", "Penicillin", {"family": "poisson"}),
+    "gamma": ("Reaction ~ x + (1 | Subject)", "sleepstudy", {"family": "gamma", "link": "log"}),
+    "zinb": ("count ~ x + (1 | Subject)", "sleepstudy", {"family": "nbinom2", "zi": "~ x"}),
+    "hurdle": ("count ~ x + (1 | Subject)", "sleepstudy", {"family": "nbinom2", "hurdle": "~ x"}),
+    "disp": ("Reaction ~ x + (x | Subject)", "sleepstudy", {"family": "gaussian", "disp": "~ x"}),
+    "ordinal": ("grade ~ x + (1 | Subject)", "sleepstudy", {"family": "cumulative"}),
+    "plain": ("cbind(incidence, size - incidence) ~ period", "cbpp", {"family": "binomial"}),
+}
+
+
+@functools.cache
+def _glmm(name: str) -> GlmmFit:
+    formula, data, options = GLMMS[name]
+    return jmix.glmm(formula, glmm_data(data), **options)
+
+
+@pytest.fixture(scope="session")
+def glmm_fit() -> Callable[[str], GlmmFit]:
+    """The fit of a model of glmm.R, once a process: ``glmm_fit("cbpp")``."""
+    return _glmm

@@ -39,7 +39,7 @@ SAME_AS_SCIPY = {
 
 
 def test_every_word_is_tried() -> None:
-    tried = {text.partition("(")[0] for text in SAME_AS_SCIPY} | {"lkj", "wishart", "inv_wishart"}
+    tried = {text.partition("(")[0] for text in SAME_AS_SCIPY} | {"lkj", "wishart", "inv_wishart", "beta"}
     assert tried == set(WORDS)
 
 
@@ -49,6 +49,13 @@ def test_a_word_is_the_distribution_of_that_name_with_stans_arguments(text: str,
     with runtime.float64():
         ours = np.asarray(parse_prior(text).distribution.log_prob(points))
     np.testing.assert_allclose(ours, law.logpdf(points), rtol=1e-12)
+
+
+def test_beta_is_that_of_scipy() -> None:
+    points = np.array([0.1, 0.6])
+    with runtime.float64():
+        ours = np.asarray(parse_prior("beta(2, 3)").distribution.log_prob(points))
+    np.testing.assert_allclose(ours, stats.beta(2, 3).logpdf(points), rtol=1e-12)
 
 
 def test_words_of_matrices() -> None:
