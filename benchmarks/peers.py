@@ -84,15 +84,23 @@ PYTHON: dict[str, tuple[str, Fit, Estimates]] = {
 R_PACKAGES = {"lme4": "lme4", "lme4 (reference BLAS)": "lme4"}
 JAGS = ("jags", "jags (2 processes)", "jags (published)")
 SAMPLERS = {"numpyro": "numpyro"}
+GENERAL = ("glmmTMB", "gpboost", "statsmodels (variational)")
+"""Contestants of the generalized models alone; there also jmix, lme4 and glmm. See general.py."""
+
 ALL = (
     *("jmix", "jmix (+ fitted)", "lme4", "lme4 (reference BLAS)", "glmm", "glmm (no df)", "mixedlm", "statsmodels"),
     *JAGS,
     *SAMPLERS,
+    *GENERAL,
 )
 
 
 def missing(name: str) -> bool:
     """Whether the contestant is not installed here."""
+    if name in GENERAL:
+        from benchmarks.general import absent
+
+        return absent(name)
     if name in JAGS:
         from benchmarks.machine import jags_version
 

@@ -40,7 +40,7 @@ def jmix_script(job: dict[str, Any]) -> None:
     times["import jax, numpyro, pandas"] = time.perf_counter() - start
     data = read(job)
     start = time.perf_counter()
-    post = jmix.model(job["formula"], data, priors=job["priors"]).sample(
+    post = jmix.model(job["formula"], data, priors=job["priors"], **job["options"]).sample(
         draws=job["draws"], chains=job["chains"], seed=job["seed"], progress=False
     )
     times["model and sample"] = time.perf_counter() - start
@@ -75,7 +75,7 @@ def jmix_warm(job: dict[str, Any]) -> None:
     import jmix
 
     data = read(job)
-    model = jmix.model(job["formula"], data, priors=job["priors"])
+    model = jmix.model(job["formula"], data, priors=job["priors"], **job["options"])
     trial = model.sample(draws=500, chains=job["chains"], seed=job["seed"] + 1, progress=False)
     draws = max(500, int(500 * job["seconds"] / trial.settings.seconds["sample"]))
     post = model.sample(draws=min(draws, job["most"]), chains=job["chains"], seed=job["seed"], progress=False)

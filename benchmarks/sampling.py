@@ -74,6 +74,7 @@ def run_python(
     if model is not None:
         response = pd.read_csv(folder / "frame.csv", usecols=[model.columns[0]])[model.columns[0]]
         job |= {"formula": model.formula, "group": model.group, "priors": model.priors_for(response)}
+        job["options"] = {"family": model.family} if model.family else {}
     file.write_text(json.dumps(job))
     start = perf_counter()
     output, problem = run_command([sys.executable, "-m", "benchmarks.sampler", str(file)], limit, environment)
@@ -98,13 +99,14 @@ def run_jags(
     iterations: int = 0,
     seconds: float = 0.0,
     seed: int = 1,
+    warmup: int = 1000,
 ) -> Sampling:
-    """JAGS draws so many iterations a chain or, where these are 0, for so many seconds."""
+    """JAGS draws so many iterations a chain or, where these are 0, for so many seconds, after twice ``warmup``."""
     keep = folder / "jags.bin"
     job = {
         "folder": folder, "columns": ", ".join(model.columns), "constants": folder / "constants.dcf",
         "model": form.path, "glm": str(form.glm).lower(), "monitor": ", ".join(model.monitor), "draws": keep,
-        "chains": CHAINS, "processes": processes, "adapt": 1000, "burnin": 1000, "iterations": iterations,
+        "chains": CHAINS, "processes": processes, "adapt": warmup, "burnin": warmup, "iterations": iterations,
         "seconds": seconds, "seed": seed,
     }  # fmt: skip
     file = folder / "jags.dcf"

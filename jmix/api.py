@@ -15,7 +15,8 @@ from jmix.estimate.control import Control, as_control
 from jmix.estimate.ols import fit_lm
 from jmix.families import Family, resolve_family
 from jmix.models import Model
-from jmix.models_glmm import GlmmModel, Method, StudentModel
+from jmix.models_glmm import GlmmModel, Method
+from jmix.models_student import StudentModel
 from jmix.results.fit import Fit
 from jmix.results.lmlist import LmList, fit_lmlist
 from jmix.spec.covariance import CovarianceSpec

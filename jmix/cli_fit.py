@@ -15,7 +15,8 @@ import jmix
 from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
 from jmix.errors import DataError, FormulaError, JmixError, ModelError
 from jmix.models import Model
-from jmix.models_glmm import GlmmModel, StudentModel
+from jmix.models_glmm import GlmmModel
+from jmix.models_student import StudentModel
 from jmix.runtime import default_device
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] 
     """The fit; a linear formula without random terms is fitted as R's ``lm`` unless maximum likelihood is asked for."""
     model = bind(options, data, contrasts)
     if isinstance(model, GlmmModel | StudentModel):
-        return model.fit(n_agq=options.agq, integration=options.method)
-    if options.agq != 1 or options.method != "agq":
+        return model.fit(n_agq=1 if options.agq is None else options.agq, integration=options.method)
+    if options.agq is not None or options.method != "agq":
         raise ModelError("--agq and --method are for a --family whose random effects have no closed form")
     if not model.terms and not options.ml:
         return jmix.lm(options.formula, data, weights=options.weights, offset=options.offset, contrasts=contrasts)

@@ -68,9 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
-    fit = _model_command(
-        commands, debug, "fit", "fit a mixed model and print its summary", _FIT
-    )
+    fit = _model_command(commands, debug, "fit", "fit a mixed model and print its summary", _FIT)
     fit.set_defaults(module="jmix.cli_fit")
     model = fit.add_argument_group("model")
     model.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML, for a linear mixed model")
@@ -98,6 +96,7 @@ def _add_sample(commands: Any, debug: argparse.ArgumentParser) -> None:
     )
     _add_family(model)
     _add_columns(model)
+    model.add_argument("--full", action="store_true", help="sample the random effects with the parameters, exactly")
     _add_sampler(sample.add_argument_group("sampler"))
     _add_reading(sample.add_argument_group("reading csv and tsv"))
     output = sample.add_argument_group("output")
@@ -170,7 +169,7 @@ def _add_family(model: Any) -> None:
     ):
         model.add_argument(name, metavar="FORMULA", help=text)
     model.add_argument(
-        "--agq", metavar="N", type=int, default=1, help="nodes of adaptive quadrature; 1, Laplace, without it"
+        "--agq", metavar="N", type=int, help="nodes of adaptive quadrature; 1 is Laplace's approximation"
     )
     model.add_argument("--method", metavar="NAME", default="agq", help="agq (also Laplace's approximation), or qmc")
 

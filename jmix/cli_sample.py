@@ -14,13 +14,14 @@ from jmix.cli_fit import INTERRUPTED, as_factors, check_folder, file_names, load
 from jmix.cli_fit import bind as bind_model
 from jmix.cli_tables import TextOptions, write_table
 from jmix.errors import JmixError, ModelError
+from jmix.models import Model
+from jmix.models_glmm import GlmmModel
 from jmix.results.expressions import compare, spellings
 from jmix.spec.names import parameter_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.models import Model
     from jmix.results.hypothesis import Hypotheses
     from jmix.results.posterior import Posterior
     from jmix.results.posterior_summary import PosteriorSummary
@@ -76,27 +77,41 @@ def interval_of(options: Namespace) -> Any:
 
 def bind(
     options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None, priors: dict[str, str] | None
-) -> Model:
+) -> Model | GlmmModel:
     """The model of the options; what can be refused before sampling is refused here."""
     model = bind_model(options, data, contrasts, priors)
+    if isinstance(model, Model) and (options.agq is not None or options.method != "agq"):
+        raise ModelError("--agq and --method are for a --family whose random effects have no closed form")
     if not 0.0 < options.prob < 1.0:
         raise ModelError(f"--prob {options.prob:g}: give a number between 0 and 1, such as 0.95")
     check_hypotheses(model, options.hypothesis)
     return model
 
 
-def check_hypotheses(model: Model, hypotheses: Iterable[str]) -> None:
+def check_hypotheses(model: Model | GlmmModel, hypotheses: Iterable[str]) -> None:
     """Raise ModelError for a hypothesis that cannot be read or names what the model has not."""
     import numpy as np
 
-    fixed = model.design.x_names
-    names = parameter_names(fixed, model.spec, nu=model.family == "student")
+    fixed, others = parts_of(model)
+    names = parameter_names(fixed, model.spec, others=others)
     for text in hypotheses:
         compare(text, spellings(names, fixed), {name: np.ones((1, 1)) for name in names})
 
 
-def sample(model: Model, options: Namespace) -> Posterior:
+def parts_of(model: Model | GlmmModel) -> tuple[list[str], list[str]]:
+    """The names of the fixed effects, and those of the parameters of the response."""
+    if isinstance(model, Model):
+        return model.design.x_names, ["sigma", "nu"] if model.family == "student" else ["sigma"]
+    return model.design.base.x_names, model.family_names
+
+
+def sample(model: Model | GlmmModel, options: Namespace) -> Posterior:
     """The draws."""
+    more: dict[str, Any] = {}
+    if isinstance(model, GlmmModel):
+        more = {"n_agq": options.agq, "integration": options.method, "marginal": False if options.full else None}
+    elif options.full:
+        more = {"marginal": False}
     return model.sample(
         options.draws,
         options.tune,
@@ -106,10 +121,11 @@ def sample(model: Model, options: Namespace) -> Posterior:
         target_accept=options.target_accept,
         max_tree_depth=options.max_tree_depth,
         progress=False if options.quiet or options.no_progress else None,
+        **more,
     )
 
 
-def judge(model: Model, post: Posterior, options: Namespace) -> Hypotheses | None:
+def judge(model: Model | GlmmModel, post: Posterior, options: Namespace) -> Hypotheses | None:
     """The hypotheses of the options; a point hypothesis with its evidence ratio where every prior is proper."""
     if not options.hypothesis:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.design import RandomTerm
-from jmix.design_response import GlmmDesign, Side, as_glmm_design
-from jmix.errors import ModelError
+from jmix.design_response import GlmmDesign, Side
+from jmix.errors import ConvergenceWarning, ModelError
 from jmix.estimate.control import Control
-from jmix.families import Family, resolve_family
-from jmix.models import Model
+from jmix.families import Family
 from jmix.models_options import Integration, as_integration
 from jmix.spec.covariance import CovarianceSpec, Term
 
 if TYPE_CHECKING:
     from jmix.estimate.glmm_objective import GlmmObjective
     from jmix.results.glmm_fit import GlmmFit
+    from jmix.results.posterior_glmm import GlmmPosterior
     from jmix.spec.prior_sets import GlmmPriorSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -81,6 +82,15 @@ class GlmmModel:
             zero=_columns(self.design.zi),
         )
 
+    @property
+    def family_names(self) -> list[str]:
+        """The names of the parameters in draws that are neither coefficients nor covariances, e.g. ``["shape"]``."""
+        from jmix.spec.glmm_priors import dispersion_name, side_names, threshold_names, zero_name
+
+        family, design = self.family, self.design
+        names = [*threshold_names(family), *side_names(dispersion_name(family), _columns(design.disp))]
+        return [*names, *side_names(zero_name(family), _columns(design.zi)), *["nu"] * family.n_shape]
+
     def objective(self, n_agq: int = 1, integration: Method = "agq", n_points: int | None = None) -> GlmmObjective:
         """The marginal likelihood of these data; see ``fit`` for the arguments. Each is built once."""
         from jmix.estimate.glmm_objective import build_glmm_objective
@@ -133,6 +143,84 @@ class GlmmModel:
         from jmix.results.glmm_fit import GlmmFit
 
         return GlmmFit(self.design, self.spec, self.terms, solution, objective)
+
+    def sample(
+        self,
+        draws: int = 1000,
+        tune: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        *,
+        chain_method: str = "auto",
+        target_accept: float = 0.9,
+        max_tree_depth: int = 10,
+        thin: int = 1,
+        init: str | Mapping[str, Any] = "mode",
+        progress: bool | None = None,
+        marginal: bool | None = None,
+        n_agq: int | None = None,
+        integration: Method = "agq",
+        n_points: int | None = None,
+    ) -> GlmmPosterior:
+        """Sample the posterior by NUTS: the random effects integrated out approximately, or sampled exactly.
+
+        With them integrated out there are few unknowns, so that draws are cheap, and the posterior is that of the
+        approximate likelihood; ``n_agq`` sets how close it comes. The random effects follow from the draws afterwards.
+        ``marginal=False`` samples them with the parameters, with no approximation, at a higher cost: for crossed
+        factors with few rows a level, or as a check.
+
+        Interrupting it (Ctrl-C) keeps the draws made so far.
+
+        Args:
+            draws, tune, chains, seed, chain_method, target_accept, max_tree_depth, thin, init, progress: as in
+                ``Model.sample``.
+            marginal: False samples the random effects too.
+            n_agq: nodes per random effect of the marginal likelihood; by default several for one grouping factor with
+                one or two random effects a level, otherwise 1 (Laplace's approximation).
+            integration, n_points: as for ``fit``.
+
+        Raises:
+            ModelError: an option out of range, or a model that the data cannot identify.
+
+        Warns:
+            ConvergenceWarning: the draws cannot be trusted yet; ``status`` of the result says why and what to do.
+        """
+        from jmix.estimate.glmm_sampling import default_nodes, sample_glmm_full, sample_glmm_marginal
+        from jmix.estimate.options import Options
+        from jmix.results.posterior_glmm import GlmmPosterior
+
+        options = Options(draws, tune, chains, seed, chain_method, target_accept, max_tree_depth, thin, init, progress)
+        options.check()
+        priors, groups = self.priors, self.spec.groups
+        if marginal is False and (n_agq not in (None, 1) or integration == "qmc"):
+            raise ModelError("n_agq and integration are for a marginal likelihood; leave them out with marginal=False")
+        if n_agq is None:
+            adaptive = marginal is not False and integration == "agq" and groups
+            n_agq = default_nodes(len(groups), max(map(self.spec.group_q, groups))) if adaptive else 1
+        objective = self.objective(n_agq, integration, n_points)
+        run = sample_glmm_full if marginal is False and groups else sample_glmm_marginal
+        kept = run(objective, priors, options)
+        posterior = GlmmPosterior(self.design, self.spec, self.terms, objective, priors, kept)
+        if not posterior.status.converged:
+            warnings.warn("; ".join(posterior.status.messages), ConvergenceWarning, stacklevel=2)
+        return posterior
+
+    def sample_prior(self, draws: int = 1000, seed: int = 0) -> GlmmPosterior:
+        """Draw the parameters from their priors alone, in the form of a posterior of one chain.
+
+        Its ``simulate`` and ``predict(conditional=False)`` are prior predictive; ``hypothesis(..., prior=)`` takes it.
+
+        Raises:
+            ModelError: a flat prior, from which nothing can be drawn.
+        """
+        from jmix.estimate.glmm_prior_draws import draw_glmm_priors
+        from jmix.estimate.options import Options
+        from jmix.results.posterior_glmm import GlmmPosterior
+
+        Options(draws=draws, seed=seed).check()
+        objective, priors = self.objective(), self.priors
+        kept = draw_glmm_priors(objective, priors, int(draws), int(seed))
+        return GlmmPosterior(self.design, self.spec, self.terms, objective, priors, kept)
 
     def log_marginal(
         self,
@@ -194,32 +282,6 @@ class GlmmModel:
         from jmix.estimate.parameters import parameter_array
 
         return None if start is None else parameter_array("start", start, len(objective.names), objective.names)
-
-
-class StudentModel(Model):
-    """A linear mixed model whose errors have a t distribution: ``sample`` as a linear model, ``fit`` as a GLMM."""
-
-    @cached_property
-    def general(self) -> GlmmModel:
-        """The same model as a generalized one.
-
-        Raises:
-            ModelError: it has weights, which divide the squared scale here and multiply the log likelihood there.
-        """
-        if self.design.weights is not None:
-            raise ModelError(
-                "weights with family='student' divide the squared scale of a row when sampling, but a fit has none "
-                "such: leave them out, or use jmix.glmm, where they multiply the log likelihood"
-            )
-        return GlmmModel(as_glmm_design(self.design, resolve_family("student")), self.control, self.given_priors)
-
-    def fit(self, method: GlmmMethod = "ml", **options: Any) -> GlmmFit:  # type: ignore[override]
-        """Estimate by maximum likelihood or maximum a posteriori; see ``GlmmModel.fit``."""
-        return self.general.fit(method, **options)
-
-    def log_marginal(self, params: Mapping[str, Any], n_agq: int = 1, **options: Any) -> float:
-        """Marginal log likelihood of the data; see ``GlmmModel.log_marginal``."""
-        return self.general.log_marginal(params, n_agq, **options)
 
 
 def _columns(side: Side | None) -> Any:

@@ -18,7 +18,7 @@ LAYERS = (
     {"estimate"},
     {"results"},
     {
-        *("", "api", "models", "models_glmm", "models_options", "__main__"),
+        *("", "api", "models", "models_glmm", "models_options", "models_student", "__main__"),
         *("cli", "cli_data", "cli_fit", "cli_sample", "cli_info", "cli_options", "cli_tables"),
     },
 )

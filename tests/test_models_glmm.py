@@ -18,7 +18,8 @@ from jmix.errors import ModelError
 from jmix.families import resolve_family
 from jmix.formula.encoding import Encoding
 from jmix.models import Model
-from jmix.models_glmm import GlmmModel, StudentModel
+from jmix.models_glmm import GlmmModel
+from jmix.models_student import StudentModel
 
 ROW = np.arange(36)
 LEVELS = ["lo", "mid", "hi"]

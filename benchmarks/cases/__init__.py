@@ -5,13 +5,18 @@ from collections.abc import Callable
 from benchmarks.cases import (
     bayes_scaling,
     crossed_gpu,
+    crossed_large,
     evaluation,
+    glmm_scaling,
     insteval,
     jags,
+    many_groups,
     million,
     numpyro_full,
     refits,
     sleepstudy,
+    verbagg,
+    vocabulary,
 )
 from benchmarks.session import Session
 from benchmarks.tables import Table
@@ -26,4 +31,10 @@ CASES: dict[str, Callable[[Session], list[Table]]] = {
     "jags": jags.run,
     "numpyro_full": numpyro_full.run,
     "bayes_scaling": bayes_scaling.run,
+    "vocabulary": vocabulary.run,
+    "verbagg": verbagg.run,
+    "crossed_large": crossed_large.run,
+    "many_groups": many_groups.run,
+    "glmm_scaling": glmm_scaling.run,
+    "glmm_scaling_gpu": glmm_scaling.run_gpu,
 }

@@ -62,7 +62,7 @@ class _Theta:
 
 def settle(space: Space, search: Search, objective: GlmmObjective) -> Search:
     """Bring the end of a search to its canonical form; small variances become zero where the likelihood allows it."""
-    if not objective.terms:
+    if not objective.terms or not search.exact:
         return search
     theta, spec = _Theta.of(space, objective), objective.spec
     for share in SMALL:

@@ -9,6 +9,7 @@ variance of the weights.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -89,7 +90,7 @@ def _inverted(inner: Any, part: Any, x: jax.Array, u: jax.Array, uniform: jax.Ar
 def _reach(height: Any, centre: jax.Array, sd: jax.Array, top: jax.Array, sign: float) -> jax.Array:
     """(J,) how many standard deviations the grid goes to one side."""
     found = jnp.full_like(centre, PROBES[0])
-    for near, far in zip(PROBES[:-1], PROBES[1:], strict=True):
+    for near, far in pairwise(PROBES):
         found = jnp.where(height(centre + sign * near * sd) > top - DEEP, far, found)
     return found
 
@@ -110,8 +111,7 @@ def _from_cells(v: jax.Array, log_density: jax.Array, uniform: jax.Array) -> tup
     mass = width * jnp.exp(a) * jnp.where(flat, 1.0 + 0.5 * slope, jnp.expm1(safe) / safe)
     total = jnp.sum(mass, axis=0)
     cdf = jnp.cumsum(mass, axis=0) / total
-    cell = jnp.sum(cdf[:, None] < uniform[None], axis=0)
-    cell = jnp.minimum(cell, mass.shape[0] - 1)
+    cell = jnp.minimum(jax.vmap(jnp.searchsorted, 1, 1)(cdf, uniform), mass.shape[0] - 1)
 
     def pick(values: jax.Array) -> jax.Array:
         return jnp.take_along_axis(values, cell, axis=0)

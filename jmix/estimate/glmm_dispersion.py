@@ -18,21 +18,24 @@ Extra = list[tuple[FloatArray, FloatArray | None, FloatArray]]
 NU_START = 6.0
 """Degrees of freedom from which Student's are searched."""
 
+EXACT, ROUGH = 1e-9, 1e-2
+"""Relative changes of eta at which scoring stops without random effects, and with them."""
+
 PRECISION_RANGE = (0.2, 100.0)
 """Range of a starting value of a negative binomial's or a beta's phi."""
 
 
 def scored_with_extras(design: GlmmDesign, rows: Rows) -> tuple[Scored, Extra]:
     """The model without random effects, and the starts of the other parts of x, in their order."""
-    family = design.family
+    family, tolerance = design.family, ROUGH if design.terms else EXACT
     if family.zero == "hurdle":
         used = replace(rows, weight=np.where(rows.y > 0, rows.weight, 0.0))
-        scored, zeros = score_glm(family, used), _share_of_zeros(rows)
+        scored, zeros = score_glm(family, used, tolerance), _share_of_zeros(rows)
     elif family.zero == "inflated":
-        scored = score_glm(family, rows)
+        scored = score_glm(family, rows, tolerance)
         scored, zeros = _inflated(design, rows, scored)
     else:
-        scored, zeros = score_glm(family, rows), 0.0
+        scored, zeros = score_glm(family, rows, tolerance), 0.0
     extra: Extra = []
     if family.has_dispersion:
         level, total = _log_phi(family.name, scored), rows.mass * rows.y.size

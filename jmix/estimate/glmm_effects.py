@@ -67,25 +67,30 @@ class Conditional:
     rank: IntArray | None
     repeats: int
 
-    def draws(self, x: FloatArray, numbers: IntArray, seed: int) -> Iterator[tuple[slice, dict[str, Drawn]]]:
+    def chunks(
+        self, x: FloatArray, numbers: IntArray, seed: int, *, draw: bool = True
+    ) -> Iterator[tuple[slice, dict[str, Drawn]]]:
         """For each row of x (N, d), draws, means and variances (m, J, q) by grouping factor, chunk by chunk.
 
         The random numbers are those of the draw's number, whatever else is drawn with it.
+
+        Args:
+            draw: whether draws are wanted, and not the moments alone.
         """
         for start in range(0, numbers.size, self.size):
             rows = np.minimum(np.arange(start, start + self.size), numbers.size - 1)
             stop = min(start + self.size, numbers.size)
-            out = self._program(x[rows], self._noise(numbers[rows], seed))
+            out = self._program(x[rows], self._noise(numbers[rows], seed, self.repeats if draw else 0))
             yield slice(start, stop), self._restored(out, stop - start)
 
     @property
     def size(self) -> int:
         """Draws that are computed together: bounded by working memory."""
-        count = (
-            int(self.data.groups.rows.y.size) * 8 + 1024 if self.rank is not None else 8 * int(self.data.rows.y.size)
-        )
-        if self.rank is not None:
-            count += 400 * int(self.data.groups.multiplicity.size)
+        if self.rank is None:
+            count = 8 * int(self.data.rows.y.size)
+        else:
+            groups = self.data.groups
+            count = 1024 + 8 * int(groups.rows.y.size) + (400 + 8 * self.repeats) * int(groups.multiplicity.size)
         return int(max(1, min(MOST, CHUNK_BYTES // (8 * count))))
 
     @property
@@ -97,12 +102,12 @@ class Conditional:
         found: Drawn = program(x, self.data, self.centres, noise, approx=self.approx)
         return found
 
-    def _noise(self, numbers: IntArray, seed: int) -> Any:
+    def _noise(self, numbers: IntArray, seed: int, repeats: int) -> Any:
         rngs = [np.random.default_rng([seed, STREAM, number]) for number in numbers.tolist()]
         if not self._scalar:
             return np.stack([rng.integers(0, 2**32, 2, dtype=np.uint32) for rng in rngs])
         parts, j = self.data.groups.multiplicity.shape
-        return np.stack([rng.random((parts, self.repeats, j)) for rng in rngs])
+        return np.stack([rng.random((parts, repeats, j)) for rng in rngs])
 
     def _restored(self, out: Drawn, m: int) -> dict[str, Drawn]:
         """By grouping factor, levels in the user's order."""
@@ -111,8 +116,10 @@ class Conditional:
             return {g: Drawn(*(part[g] for part in own)) for g in own[0]}
         draws, mean, variance = (np.asarray(part)[:m] for part in out)
         if self._scalar:
-            flat = np.moveaxis(draws, 2, 1).reshape(m, self.repeats, -1)
-            chosen = flat[:, self.rank, self.restore.position][:, :, None]
+            chosen = draws
+            if draws.size:
+                flat = np.moveaxis(draws, 2, 1).reshape(m, draws.shape[2], -1)
+                chosen = flat[:, self.rank, self.restore.position][:, :, None]
             moments = [v.reshape(m, -1)[:, self.restore.position][:, :, None] for v in (mean, variance)]
             return {self.restore.group: Drawn(chosen, *moments)}
         return {self.restore.group: Drawn(*(self._picked(v) for v in (draws, mean, variance)))}
@@ -157,14 +164,14 @@ def _start(approx: Any, data: Any) -> Any:
 
 def draw_effects(own: Conditional, x: FloatArray, numbers: IntArray, seed: int) -> Iterator[tuple[slice, Effects]]:
     """(m, J, q) draws by grouping factor, one for each row of x, independent given the parameters."""
-    for rows, found in own.draws(x, numbers, seed):
+    for rows, found in own.chunks(x, numbers, seed):
         yield rows, {g: np.asarray(v.draws) for g, v in found.items()}
 
 
 def moments(own: Conditional, x: FloatArray, numbers: IntArray, seed: int = 0) -> tuple[Effects, Effects]:
     """(J, q) means over the draws and standard deviations, by the law of total variance."""
     total: dict[str, Running] = {}
-    for _, found in own.draws(x, numbers, seed):
+    for _, found in own.chunks(x, numbers, seed, draw=False):
         parts = {g: Running.of(np.asarray(v.mean), np.asarray(v.variance)) for g, v in found.items()}
         total = {g: total[g].merged(p) if g in total else p for g, p in parts.items()}
     return {g: t.mean for g, t in total.items()}, {g: t.sd for g, t in total.items()}
@@ -194,7 +201,7 @@ def _outside(objective: GlmmObjective, x: FloatArray, *, linear: bool) -> FloatA
     weights = np.ones(base.X.shape[0]) if design.weights is None else design.weights
 
     def total(values: FloatArray) -> FloatArray:
-        return np.bincount(term.codes, weights * values, minlength=len(term.levels))
+        return np.asarray(np.bincount(term.codes, weights * values, len(term.levels)), dtype=np.float64)
 
     constants = np.broadcast_to(log_constant(design.family, response.y, response.size), weights.shape)
     out = np.broadcast_to(total(constants), (len(x), len(term.levels)))

@@ -94,8 +94,9 @@ def _begin(space: Coordinates, begin: Start, max_iterations: int) -> Search:
         place = space.objective.slices["theta"]
         space.x0 = space.x0.copy()
         space.x0[place] *= shrink
-        if np.isfinite(space.first(zero).value):
-            return minimise(space.first, space.second, zero, begin.guess, max_iterations=max_iterations)
+        at = space.first(zero)
+        if np.isfinite(at.value):
+            return minimise(space.first, space.second, zero, begin.guess, at=at, max_iterations=max_iterations)
     raise ModelError(
         f"the likelihood of {space.objective.design.base.y_name} is not finite at moment estimates: check the response "
         "and the offset for extreme values, or give start=..."
@@ -108,15 +109,16 @@ def solution_at(space: Coordinates, search: Search, begin: Start) -> GlmmSolutio
     x = space.x(search.z)
     if not search.exact:
         search.refresh()
+    hessian = search.hessian if search.exact else np.full_like(search.hessian, np.nan)
     findings: Findings = examine(objective, x, search, begin)
-    vcov, eigenvalues = covariance(search.hessian, space.scale, findings.boundary, findings.unbounded)
+    vcov, eigenvalues = covariance(hessian, space.scale, findings.boundary, findings.unbounded)
     inverse = np.linalg.inv(space.scale)
     parts = objective.split(x)
     return GlmmSolution(
         x=x,
         loglik=-search.at.value,
         gradient=-(inverse.T @ search.at.gradient),
-        hessian=inverse.T @ search.hessian @ inverse,
+        hessian=inverse.T @ hessian @ inverse,
         vcov=vcov,
         se=np.sqrt(np.diag(vcov)),
         status=status_of(search, findings, eigenvalues),

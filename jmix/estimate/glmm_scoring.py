@@ -59,48 +59,60 @@ class Scored:
     tau_information: FloatArray | None = None
 
 
-def score_glm(family: Family, rows: Rows) -> Scored:
-    """Maximum quasi-likelihood, by at most ``MAX_STEPS`` steps that are halved while the Pearson fit gets worse."""
+def score_glm(family: Family, rows: Rows, tolerance: float = 1e-8) -> Scored:
+    """Maximum quasi-likelihood, by at most ``MAX_STEPS`` steps that are halved where they overshoot.
+
+    Args:
+        tolerance: change of eta, relative to its size, at which to stop.
+    """
     if family.name == "cumulative":
-        return _score_ordinal(family, rows)
-    mean = _starting_mean(family, rows)
-    eta = np.asarray(link_function(family, mean))
-    beta, step, converged, change = np.zeros(rows.X.shape[1]), np.zeros(rows.X.shape[1]), False, np.inf
-    first = True
-    for _ in range(MAX_STEPS):
-        s, w = row_scores(family, rows, eta)
-        working = eta - rows.offset + np.divide(s, w, out=np.zeros_like(s), where=w > 0)
-        goal = weighted_least_squares(rows.X, working, w)
-        step = goal - beta
-        if first:
-            beta, eta, first = goal, _inside(family, rows, rows.X @ goal + rows.offset, eta), False
-            continue
-        scale, eta_new = _moved(family, rows, beta, step, eta)
-        beta = beta + scale * step
-        change = float(np.max(np.abs(eta_new - eta), initial=0.0))
-        eta = eta_new
-        if change < 1e-6 * (1.0 + float(np.max(np.abs(eta), initial=0.0))):
-            converged = True
-            break
+        return _score_ordinal(family, rows, tolerance)
+    eta = np.asarray(link_function(family, _starting_mean(family, rows)))
     s, w = row_scores(family, rows, eta)
+    beta = _goal(rows, eta, s, w)
+    eta = _inside(family, rows, rows.X @ beta + rows.offset, eta)
+    s, w = row_scores(family, rows, eta)
+    step, converged = np.zeros(beta.size), False
+    for _ in range(MAX_STEPS):
+        step = _goal(rows, eta, s, w) - beta
+        scale, new, s, w = _moved(family, rows, beta, step, eta, s, w)
+        beta = beta + scale * step
+        change, eta = float(np.max(np.abs(new - eta), initial=0.0)), new
+        if change < tolerance * (1.0 + float(np.max(np.abs(eta), initial=0.0))):
+            converged = scale > 0.0
+            break
     phi = pearson(rows, s, w)
-    calm = not bounded_link(family) or float(np.max(np.abs(eta), initial=0.0)) < 8.0
-    return Scored(beta, np.zeros(0), eta, phi, s / phi, w / phi, step, converged and calm)
+    return Scored(beta, np.zeros(0), eta, phi, s / phi, w / phi, step, converged and _calm(family, eta))
 
 
-def _moved(family: Family, rows: Rows, beta: FloatArray, step: FloatArray, eta: FloatArray) -> tuple[float, FloatArray]:
-    """The largest of the steps 1, 1/2, 1/4, ... that stays where means exist and does not turn the score back."""
+def _calm(family: Family, eta: FloatArray) -> bool:
+    """Whether no mean is near a bound of its range."""
+    return not bounded_link(family) or float(np.max(np.abs(eta), initial=0.0)) < 8.0
+
+
+def _goal(rows: Rows, eta: FloatArray, s: FloatArray, w: FloatArray) -> FloatArray:
+    """(p,) where the next step would lead: least squares of the working response."""
+    working = eta - rows.offset + np.divide(s, w, out=np.zeros_like(s), where=w > 0)
+    return weighted_least_squares(rows.X, working, w)
+
+
+def _moved(
+    family: Family, rows: Rows, beta: FloatArray, step: FloatArray, eta: FloatArray, s: FloatArray, w: FloatArray
+) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+    """The largest of the steps 1, 1/2, 1/4, ... that stays where means exist and does not turn the score back.
+
+    Returns the share of the step, and eta, score and information there.
+    """
+    direction = rows.X @ step
+    before = abs(float(s @ direction))
     for k in range(8):
         scale = 0.5**k
         new = rows.X @ (beta + scale * step) + rows.offset
-        if not _valid(family, new):
-            continue
-        s, _ = row_scores(family, rows, new)
-        before, _ = row_scores(family, rows, eta)
-        direction = rows.X @ step
-        if float(s @ direction) > -0.7 * abs(float(before @ direction)):
-            return scale, new
-    return 0.0, eta
+        if _valid(family, new):
+            s_new, w_new = row_scores(family, rows, new)
+            if float(s_new @ direction) > -0.7 * before:
+                return scale, new, s_new, w_new
+    return 0.0, eta, s, w
 
 
 def _inside(family: Family, rows: Rows, eta: FloatArray, fallback: FloatArray) -> FloatArray:
@@ -202,13 +214,13 @@ def _normal(X: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(first + again)
 
 
-def _score_ordinal(family: Family, rows: Rows) -> Scored:
+def _score_ordinal(family: Family, rows: Rows, tolerance: float) -> Scored:
     """Fisher scoring of thresholds and coefficients together, from the frequencies of the categories."""
     k, p, n = family.n_categories, rows.X.shape[1], rows.y.size
     codes = rows.y.astype(np.int64)
     counts = np.bincount(codes, weights=rows.weight, minlength=k) + 0.5
     binary = replace(family, name="bernoulli", n_categories=0)
-    tau = np.asarray(link_function(binary, np.cumsum(counts)[:-1] / counts.sum()))
+    tau: FloatArray = np.asarray(link_function(binary, np.cumsum(counts)[:-1] / counts.sum()), dtype=np.float64)
     beta, step, converged = np.zeros(p), np.zeros(p), False
     X = np.hstack([rows.X, np.zeros((n, k - 1))])
     for _ in range(MAX_STEPS):
@@ -220,7 +232,7 @@ def _score_ordinal(family: Family, rows: Rows) -> Scored:
             scale *= 0.5
         step, beta, tau = scale * move[:p], beta + scale * move[:p], tau + scale * move[p:]
         size = float(np.max(np.abs(rows.X @ step), initial=0.0)) + float(np.max(np.abs(move[p:]), initial=0.0))
-        if size < 1e-6:
+        if size < max(tolerance, 1e-6):
             converged = True
             break
     eta = rows.X @ beta + rows.offset

@@ -1,9 +1,8 @@
 """The maximiser of a marginal likelihood: BFGS from a good first guess of the Hessian, finished by exact Newton steps.
 
-A gradient costs one pass over the data, an exact Hessian as many as there are parameters, so the search asks for one
-Hessian: where BFGS
-has arrived, to finish and for the standard errors. More are computed only where that one shows that it has not arrived,
-or where progress is slow.
+A gradient costs one pass over the data, an exact Hessian one or more for every three parameters. With few parameters
+the search asks for two: near the optimum, from where few steps are left, and at the optimum, for the standard errors;
+with many, for the last one only. More are computed where progress is slow.
 """
 
 from __future__ import annotations
@@ -24,10 +23,16 @@ Evaluate = Callable[[FloatArray], Point]
 Curvature = Callable[[FloatArray], FloatArray]
 log = logging.getLogger("jmix")
 
-ARRIVED = 1e-10
-"""Newton decrement, in units of the log likelihood, at which BFGS hands over to the exact Hessian: 1e-5 of a standard
-error, so that the Hessian there serves for the standard errors.
+ARRIVED, ARRIVED_DEAR = 1e-11, 1e-9
+"""Newton decrements, in units of the log likelihood, at which BFGS hands over to the last exact Hessian: 4e-6 and 4e-5
+of a standard error, so that the Hessian there serves for the standard errors.
 """
+
+CLOSE = 1e-3
+"""Decrement at which a first exact Hessian pays where it is cheap: from there two or three steps arrive."""
+
+CHEAP = 12
+"""Most parameters with which an exact Hessian is taken for cheap: it costs about a third of a gradient each."""
 
 NEAR = 1e-8
 """Largest decrement, by the exact Hessian, from which that Hessian is taken for the one at the optimum."""
@@ -69,9 +74,19 @@ class Search:
         return float(propose(np, self.at.gradient, self.hessian, np.inf).decrement)
 
     def refresh(self) -> None:
-        """The exact Hessian at the present point."""
-        self.hessian, self.exact, self.since = self.second(self.z), True, 0
-        self.n_hessians += 1
+        """The exact Hessian at the present point, where it is finite."""
+        hessian = self.second(self.z)
+        self.n_hessians, self.since = self.n_hessians + 1, 0
+        self.exact = bool(np.all(np.isfinite(hessian)))
+        if self.exact:
+            self.hessian = hessian
+
+    @property
+    def arrived(self) -> float:
+        """The decrement at which an exact Hessian is called for."""
+        if self.z.size > CHEAP:
+            return ARRIVED_DEAR
+        return ARRIVED if self.n_hessians else CLOSE
 
     def advance(self, proposal: Proposal) -> bool:
         """Try a step; whether it was taken."""
@@ -93,15 +108,21 @@ class Search:
 
 
 def minimise(
-    first: Evaluate, second: Curvature, start: FloatArray, guess: FloatArray, *, max_iterations: int = 200
+    first: Evaluate,
+    second: Curvature,
+    start: FloatArray,
+    guess: FloatArray,
+    *,
+    at: Point | None = None,
+    max_iterations: int = 200,
 ) -> Search:
     """Minimise from ``start`` (d,).
 
     Args:
-        guess: (d, d) positive definite, about the Hessian at the start.
+        guess: (d, d) positive definite, about the Hessian at the start. at: value and gradient there, if known.
     """
     began = time.monotonic()
-    search = Search(first, second, start, first(start), guess)
+    search = Search(first, second, start, first(start) if at is None else at, guess)
     try:
         _run(search, max_iterations)
     except KeyboardInterrupt:
@@ -114,9 +135,11 @@ def minimise(
 def _run(search: Search, max_iterations: int) -> None:
     for _ in range(max_iterations):
         proposal = propose(np, search.at.gradient, search.hessian, search.radius)
-        done = float(proposal.decrement) <= max(ARRIVED, search.at.noise)
+        done = float(proposal.decrement) <= max(search.arrived, search.at.noise)
         if not search.exact and (done or search.since >= REFRESH or search.stalled()):
             search.refresh()
+            if not search.exact:
+                return
             search.radius = max(search.radius, 1e-3)
             proposal = propose(np, search.at.gradient, search.hessian, search.radius)
             done = float(proposal.decrement) <= max(NEAR, search.at.noise)
@@ -129,7 +152,7 @@ def _run(search: Search, max_iterations: int) -> None:
             return
     if not search.exact:
         search.refresh()
-    search.settled = search.decrement() <= 1e-6 and not descends(search.hessian)
+    search.settled = search.exact and search.decrement() <= 1e-6 and not descends(search.hessian)
 
 
 def _chord(search: Search) -> None:

@@ -70,19 +70,19 @@ def _fixed(design: GlmmDesign, begin: Start) -> tuple[list[str], npt.NDArray[np.
     guess = begin.scored.step
     if family.name == "cumulative":
         k, codes = family.n_categories, y.astype(np.int64)
-        found = find_recession(ordinal_conditions(X, codes, k), y.size)
+        found = find_recession(ordinal_conditions(X, codes, k))
         low, high = codes == 0, codes == k - 1
         labels = design.response.levels or tuple(map(str, range(k)))
         wording = Wording(repr(labels[0]), repr(labels[-1]))
     elif family.name in COUNTS:
         least = 1.0 if family.zero == "hurdle" else 0.0
         low, high = y == least, np.zeros(y.size, dtype=np.bool_)
-        found = find_recession(binary_conditions(X, low, high), y.size, guess)
+        found = find_recession(binary_conditions(X, low, high), guess)
         wording = Wording(f"{least:g}", "positive", "counts")
     else:
         size = np.ones(y.size) if design.response.size is None else np.asarray(design.response.size)[used]
         low, high = y == 0, y == size
-        found = find_recession(binary_conditions(X, low & (size > 0), high & (size > 0)), y.size, guess)
+        found = find_recession(binary_conditions(X, low & (size > 0), high & (size > 0)), guess)
         labels = design.response.levels
         wording = Wording(*(map(repr, labels) if len(labels) == 2 else ("0", "1")))
         if family.name == "binomial":
@@ -99,7 +99,7 @@ def _zeros(design: GlmmDesign, zi: FloatArray) -> tuple[list[str], npt.NDArray[n
     y = np.asarray(design.response.y)
     low, high = y > 0, y == 0
     X, names = np.asarray(design.zi.X), design.zi.names
-    found = find_recession(binary_conditions(X, low, high), y.size)
+    found = find_recession(binary_conditions(X, low, high))
     if found is None:
         return None
     texts = describe(found, X, names, low, high, Wording("positive", "0", "counts"), design.zi.encoding.factors)

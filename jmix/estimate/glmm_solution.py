@@ -62,6 +62,8 @@ def covariance(
     """
     d = hessian.shape[0]
     out = np.full((d, d), np.nan)
+    if not np.all(np.isfinite(hessian)):
+        return out, np.zeros(d)
     if not (boundary.any() or unbounded.any()):
         values, vectors = np.linalg.eigh(hessian)
         if d == 0 or values[0] > 0:

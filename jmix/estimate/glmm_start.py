@@ -27,7 +27,7 @@ from jmix.spec.covariance import CovarianceSpec
 
 FloatArray = npt.NDArray[np.float64]
 
-MOST_ROWS = 200_000
+MOST_ROWS = 50_000
 """Rows that settle where to start."""
 
 FLOOR, CEILING = 0.3, 3.0

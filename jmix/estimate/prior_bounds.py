@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jmix.estimate.coordinates import TermPlan
 from jmix.estimate.density import Plan
+from jmix.estimate.prior_plans import CoefficientPlan
 from jmix.spec.covariance import CovarianceSpec
 from jmix.spec.names import parameter_names
-from jmix.spec.priors import PriorSet
+from jmix.spec.prior_sets import Priors, PriorSet
 from jmix.spec.supports import ScalarPrior
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,16 +44,33 @@ class Bounded:
 def bounded_coordinates(plan: Plan, priors: PriorSet, spec: CovarianceSpec, x_names: Sequence[str]) -> list[Bounded]:
     """Every coordinate that has a bound."""
     names = parameter_names(x_names, spec)
-    out = [Bounded(i, names[i], _ends(own)) for i, own in enumerate(priors.coefficients) if plan.fixed.direct]
-    at, name = plan.p, plan.p
-    for i, (own, prior) in enumerate(zip(plan.terms, priors.terms, strict=True)):
+    out, at = bounded_model(plan.fixed, plan.terms, priors, names)
+    return [*out, Bounded(at, "sigma", _ends(priors.sigma))]
+
+
+def bounded_scalar(at: int, name: str, own: ScalarPrior) -> Bounded:
+    """A coordinate of a scalar parameter."""
+    return Bounded(at, name, _ends(own))
+
+
+def bounded_model(
+    fixed: CoefficientPlan, terms: Sequence[TermPlan], priors: Priors, names: Sequence[str]
+) -> tuple[list[Bounded], int]:
+    """Those of the fixed effects and the random terms, and how many coordinates these have.
+
+    Args:
+        names: of the fixed effects, then of the standard deviations term by term.
+    """
+    out = [Bounded(i, names[i], _ends(own)) for i, own in enumerate(priors.coefficients) if fixed.direct]
+    at, name = fixed.p, fixed.p
+    for i, (own, prior) in enumerate(zip(terms, priors.terms, strict=True)):
         for a, sd in enumerate(prior.sds):
             zero = sd.low == 0.0 and sd.on != "precision"
             gone = tuple(at + own.q + k for k in _correlations_of(own.q, a)) if zero else ()
             out.append(Bounded(at + a, names[name], _ends(sd), (i, a) if zero else None, gone))
             name += 1
         at += own.size
-    return [*out, Bounded(at, "sigma", _ends(priors.sigma))]
+    return out, at
 
 
 def _ends(own: ScalarPrior) -> tuple[float, ...]:

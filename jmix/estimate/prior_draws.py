@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from jmix import runtime
 from jmix.errors import ModelError
 from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
-from jmix.spec.priors import PriorSet, TermPrior
+from jmix.spec.prior_sets import CoefficientPriors, PriorSet, TermPrior
 from jmix.spec.supports import ScalarPrior
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,25 +26,30 @@ def draw_priors(priors: PriorSet, names: list[str], draws: int, seed: int) -> Dr
     Raises:
         ModelError: a coefficient has a flat prior, from which nothing can be drawn.
     """
-    source = _Source(seed)
+    source = Source(seed)
     with runtime.float64():
-        beta = _coefficients(priors, names, draws, source)
-        chols = tuple(_chol(own, draws, source)[None] for own in priors.terms)
+        beta = source.coefficients(priors.fixed, [f"b_{name}" for name in names], "Intercept", draws)
+        chols = tuple(source.chol(own, draws)[None] for own in priors.terms)
         sigma = source.positive(priors.sigma, "sigma", draws)[None]
         nu = None if priors.nu is None else source.positive(priors.nu, "nu", draws)[None]
-    zeros, none = np.zeros((1, draws)), np.zeros((1, draws), dtype=np.bool_)
-    stats = SamplerStats(none, np.zeros((1, draws), dtype=np.int64), zeros + 1.0, zeros, np.zeros(1), none)
     settings = SamplerSettings(draws, 0, 1, seed, chain_method="prior", init="prior")
-    return Draws(beta[None], chols, sigma, zeros, stats, settings, nu)
+    return Draws(beta[None], chols, sigma, np.zeros((1, draws)), no_stats(draws), settings, nu)
 
 
-class _Source:
+def no_stats(draws: int) -> SamplerStats:
+    """Of draws that no sampler made."""
+    zeros, none = np.zeros((1, draws)), np.zeros((1, draws), dtype=np.bool_)
+    return SamplerStats(none, np.zeros((1, draws), dtype=np.int64), zeros + 1.0, zeros, np.zeros(1), none)
+
+
+class Source:
     """Keys for one distribution after another."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng([seed, 5])
 
     def key(self) -> Any:
+        """The next key."""
         import jax
 
         return jax.random.PRNGKey(int(self.rng.integers(2**31)))
@@ -62,40 +68,38 @@ class _Source:
         """(draws,) values of a positive parameter."""
         return np.asarray(own.parameter(self.variable(own, name, draws)))
 
+    def coefficients(self, own: CoefficientPriors, names: Sequence[str], level: str, draws: int) -> FloatArray:
+        """(draws, p) coefficients of one linear predictor; ``level`` is the name of the centred intercept."""
+        beta = np.zeros((draws, len(names)))
+        for i, (prior, name) in enumerate(zip(own.coefficients, names, strict=True)):
+            if own.centred is not None and i == own.intercept_at:
+                continue
+            _refuse_flat(prior, name, "b" if name.startswith("b_") else name)
+            beta[:, i] = self.variable(prior, name, draws)
+        if own.centred is not None and own.centre is not None:
+            _refuse_flat(own.centred, level, level)
+            beta[:, own.intercept_at] = self.variable(own.centred, level, draws) - beta @ own.centre
+        return beta
 
-def _coefficients(priors: PriorSet, names: list[str], draws: int, source: _Source) -> FloatArray:
-    beta = np.zeros((draws, len(names)))
-    centred = priors.centred is not None
-    for i, (own, name) in enumerate(zip(priors.coefficients, names, strict=True)):
-        if centred and i == priors.intercept_at:
-            continue
-        if own.prior.flat:
-            raise ModelError(f"b_{name} has a flat prior, from which nothing can be drawn: give priors={{'b': ...}}")
-        beta[:, i] = source.variable(own, name, draws)
-    if centred and priors.centred is not None and priors.centre is not None:
-        if priors.centred.prior.flat:
-            raise ModelError(
-                "Intercept has a flat prior, from which nothing can be drawn: give priors={'Intercept': ...}"
-            )
-        level = source.variable(priors.centred, "Intercept", draws)
-        beta[:, priors.intercept_at] = level - beta @ priors.centre
-    return beta
+    def chol(self, own: TermPrior, draws: int) -> FloatArray:
+        """(draws, q, q) Cholesky factors of a term's covariance."""
+        q = len(own.sds)
+        if own.matrix is not None:
+            from scipy.stats import invwishart, wishart
+
+            matrix, df = own.matrix.matrix, own.matrix.df
+            kind = invwishart(df, matrix) if own.matrix.inverse else wishart(df, np.linalg.inv(matrix))
+            covariance = np.asarray(kind.rvs(size=draws, random_state=self.rng)).reshape(draws, q, q)
+            return np.asarray(np.linalg.cholesky(covariance))
+        sd = np.stack([self.positive(s, "a standard deviation", draws) for s in own.sds], axis=1)
+        if q == 1:
+            return sd[:, :, None]
+        import numpyro.distributions as dist
+
+        drawn = dist.LKJCholesky(q, own.concentration).sample(self.key(), (draws,))
+        return sd[:, :, None] * np.asarray(drawn, dtype=np.float64)
 
 
-def _chol(own: TermPrior, draws: int, source: _Source) -> FloatArray:
-    """(draws, q, q) Cholesky factors of a term's covariance."""
-    q = len(own.sds)
-    if own.matrix is not None:
-        from scipy.stats import invwishart, wishart
-
-        matrix, df = own.matrix.matrix, own.matrix.df
-        kind = invwishart(df, matrix) if own.matrix.inverse else wishart(df, np.linalg.inv(matrix))
-        covariance = np.asarray(kind.rvs(size=draws, random_state=source.rng)).reshape(draws, q, q)
-        return np.asarray(np.linalg.cholesky(covariance))
-    sd = np.stack([source.positive(s, "a standard deviation", draws) for s in own.sds], axis=1)
-    if q == 1:
-        return sd[:, :, None]
-    import numpyro.distributions as dist
-
-    correlation = np.asarray(dist.LKJCholesky(q, own.concentration).sample(source.key(), (draws,)), dtype=np.float64)
-    return sd[:, :, None] * correlation
+def _refuse_flat(own: ScalarPrior, name: str, key: str) -> None:
+    if own.prior.flat:
+        raise ModelError(f"{name} has a flat prior, from which nothing can be drawn: give priors={{'{key}': ...}}")

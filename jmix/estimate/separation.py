@@ -44,12 +44,10 @@ class Recession:
 
     Attributes:
         direction: (p,), zero where a coefficient stays bounded. rows: the data rows whose likelihood rises along it.
-        complete: whether these are all rows.
     """
 
     direction: FloatArray
     rows: npt.NDArray[np.int64]
-    complete: bool
 
     @property
     def support(self) -> npt.NDArray[np.intp]:
@@ -81,11 +79,11 @@ def ordinal_conditions(X: FloatArray, codes: npt.NDArray[np.int64], k: int) -> C
     return Conditions(np.vstack([upper, lower]), np.concatenate([below, above]), np.zeros((0, X.shape[1] + k - 1)))
 
 
-def find_recession(conditions: Conditions, n: int, guess: FloatArray | None = None) -> Recession | None:
+def find_recession(conditions: Conditions, guess: FloatArray | None = None) -> Recession | None:
     """A direction of recession with as large a sum of rises as any in the unit box, or None when there is none.
 
     Args:
-        n: rows of data. guess: (p,) a direction to test where the programme would be too large.
+        guess: (p,) a direction to test where the programme would be too large.
     """
     scale = _scales(conditions)
     rising, level = conditions.rising / scale, _independent_rows(conditions.level / scale)
@@ -100,7 +98,7 @@ def find_recession(conditions: Conditions, n: int, guess: FloatArray | None = No
         return None
     rises = rising @ direction > SLACK * np.maximum(np.abs(rising).sum(axis=1), 1.0)
     rows = np.unique(conditions.owner[rises])
-    return Recession(direction / scale, rows, bool(rows.size == n)) if rows.size else None
+    return Recession(direction / scale, rows) if rows.size else None
 
 
 def _scales(conditions: Conditions) -> FloatArray:

@@ -217,6 +217,10 @@ def resolve_family(family: str | Family, link: str | None = None, zero: str = ""
         categories = 0
     else:
         raise ModelError(f"family must be a name such as 'binomial', or a Family, not {type(family).__name__}.")
+    if zero and own_zero and zero != own_zero:
+        raise ModelError(
+            f"family {family!r} has its own model of the zeros, '{own_zero}'; zero={zero!r} contradicts it."
+        )
     zero = _check_zero(name, zero or own_zero)
     return Family(name, _check_link(name, link if link is not None else written), zero, categories)
 

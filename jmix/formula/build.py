@@ -13,14 +13,15 @@ from jmix.formula.coding import Coder, Key
 from jmix.formula.columns import number_vector
 from jmix.formula.encoding import Encoding, sum_offsets
 from jmix.formula.evaluate import Evaluator
-from jmix.formula.fixed import check_columns, choose_contrasts, fixed_part, settle
+from jmix.formula.fixed import FixedPart, Settled, check_columns, choose_contrasts, fixed_part, settle
 from jmix.formula.frame import Frame
 from jmix.formula.groups import Grouping, make_grouping
 from jmix.formula.left import read_left
 from jmix.formula.matrices import column_arrays, not_missing, used_variables
 from jmix.formula.parse import ParsedFormula, parse_formula, parse_side
+from jmix.formula.stateful import State
 from jmix.formula.tokens import brief
-from jmix.formula.values import BoolArray, Categories, FloatArray, IntArray, Value, take_rows
+from jmix.formula.values import BoolArray, Categories, FloatArray, IntArray, Value
 
 Left = tuple[FloatArray | Categories, ...]
 
@@ -138,18 +139,35 @@ def _build(
     others = {name: _side(name, side, frame) for name, side in sides.items()}
     keep = not_missing([*inputs.every(), *(v for side in others.values() for v in side.values.values())], frame.n)
     n = _count(keep, frame.n)
-    main, *rest = [
-        settle(s.parsed, s.values, keep) for s in (_Side(parsed, evaluator, inputs.values), *others.values())
-    ]
-    chosen = choose_contrasts(contrasts, [main, *rest])
+    main = settle(parsed, inputs.values, keep)
+    settled = {name: settle(side.parsed, side.values, keep) for name, side in others.items()}
+    chosen, *by_side = choose_contrasts(contrasts, [main, *settled.values()])
+    part = fixed_part(main, chosen, n, thresholds=thresholds)
+    fields = _main_fields(main, part, inputs, evaluator.state, offset, keep)
+    rows = {"n_missing": frame.n - n, "index": frame.index if keep is None else frame.index[keep]}
+    built = {}
+    for (name, side), contrast in zip(settled.items(), by_side, strict=True):
+        matrix = fixed_part(side, contrast, n)
+        built[name] = SidePart(matrix.X, str(side.parsed), matrix.encoding(side, others[name].evaluator.state))
+    left = tuple(_kept(v, keep) if isinstance(v, np.ndarray) else v.rows(keep) for v in inputs.left)
+    return GeneralParts(fields | rows, left, built)
+
+
+def _main_fields(
+    main: Settled,
+    part: FixedPart,
+    inputs: _Inputs,
+    states: dict[str, State],
+    offset: Any,
+    keep: BoolArray | None,
+) -> dict[str, Any]:
+    """The fields of a design that come from the main formula, its weights and its offset."""
+    parsed, n = main.parsed, part.X.shape[0]
     groups = {name: [factor.rows(keep) for factor in parts] for name, parts in inputs.groups.items()}
     groupings = {name: make_grouping(name, parts) for name, parts in groups.items()}
-    part = fixed_part(main, chosen[0], n, thresholds=thresholds)
-    encoding = part.encoding(
-        main, evaluator.state, {name: grouping for name, (grouping, _) in groupings.items()}, offset
-    )
+    encoding = part.encoding(main, states, {name: grouping for name, (grouping, _) in groupings.items()}, offset)
     shared = {part.columns[place].key: part.X[:, j] for j, place in enumerate(part.kept) if part.columns[place].key}
-    fields = {
+    return {
         "formula": parsed.text,
         "y_name": parsed.response,
         "X": part.X,
@@ -158,16 +176,8 @@ def _build(
         "random": _random(Coder(main.values, main.factors, {}), parsed, groupings, shared, n),
         "weights": None if inputs.weights is None else _kept(inputs.weights, keep),
         "offset": None if inputs.offset is None else _kept(inputs.offset, keep),
-        "n_missing": frame.n - n,
-        "index": frame.index if keep is None else frame.index[keep],
         "encoding": encoding,
     }
-    built = {}
-    for (name, side), settled, contrast in zip(others.items(), rest, chosen[1:], strict=True):
-        matrix = fixed_part(settled, contrast, n)
-        built[name] = SidePart(matrix.X, str(side.parsed), matrix.encoding(settled, side.evaluator.state))
-    left = tuple(_kept(v, keep) if isinstance(v, np.ndarray) else take_rows(v, keep) for v in inputs.left)
-    return GeneralParts(fields, left, built)  # type: ignore[arg-type]
 
 
 def _side(name: str, parsed: ParsedFormula, frame: Frame) -> _Side:

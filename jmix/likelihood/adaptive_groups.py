@@ -78,8 +78,8 @@ def fixed(x: jax.Array, data: Groups, plan: RowPlan) -> Fixed:
 
 def linear_predictor(at: Fixed, data: Groups, u: jax.Array) -> jax.Array:
     """Eta (m, S) at u (q, J)."""
-    b = spread(at.lam @ u, data.owner)
-    return at.eta + _weighted(data.Z, b[:, None, :])
+    b = spread(apply(at.lam, u), data.owner)
+    return at.eta + jnp.sum(data.Z * b[:, None, :], axis=0)
 
 
 def integrand(at: Fixed, data: Groups, u: jax.Array, plan: RowPlan) -> jax.Array:
@@ -94,7 +94,7 @@ def prior(at: Fixed, data: Groups, u: jax.Array) -> jax.Array:
     half = -0.5 * jnp.sum(u * u, axis=0)
     if data.zy is None:
         return half
-    slope = (at.lam.T @ data.zy).reshape(u.shape[0], *(1,) * (u.ndim - 2), -1)
+    slope = apply(at.lam.T, data.zy).reshape(u.shape[0], *(1,) * (u.ndim - 2), -1)
     return half + jnp.sum(slope * u, axis=0)
 
 
@@ -106,18 +106,26 @@ def expand(at: Fixed, data: Groups, u: jax.Array, plan: RowPlan) -> Expansion:
     def total(values: jax.Array) -> jax.Array:
         return sum_blocks(values, data.owner, data.n_groups)
 
-    gz = jnp.stack([total(slope * z) for z in data.Z])
+    gz = total(slope * data.Z)
     if data.zy is not None:
         gz = gz + data.zy
     a = weighted_squares(data, w)
     safe = a if plan.family.log_concave else weighted_squares(data, jnp.maximum(w, 0.0))
-    return Expansion(total(density) + prior(at, data, u), at.lam.T @ gz - u, a, safe)
+    return Expansion(total(density) + prior(at, data, u), apply(at.lam.T, gz) - u, a, safe)
 
 
 def weighted_squares(data: Groups, w: jax.Array) -> Triangle:
     """The lower triangle of ``Z_j'W Z_j``."""
     q = data.Z.shape[0]
-    return [[sum_blocks(w * data.Z[i] * data.Z[j], data.owner, data.n_groups) for j in range(i + 1)] for i in range(q)]
+    squares = jnp.stack([data.Z[i] * data.Z[j] for i in range(q) for j in range(i + 1)])
+    sums = iter(sum_blocks(w * squares, data.owner, data.n_groups))
+    return [[next(sums) for _ in range(i + 1)] for i in range(q)]
+
+
+def apply(matrix: jax.Array, values: jax.Array) -> jax.Array:
+    """``matrix @ values`` for (q, q) and (q, ..., J), as elementwise code."""
+    shaped = matrix.reshape(*matrix.shape, *(1,) * (values.ndim - 1))
+    return jnp.sum(shaped * values[None], axis=1)
 
 
 def precision(lam: jax.Array, a: Triangle) -> Triangle:
@@ -185,10 +193,3 @@ def inverse_transpose(c: Triangle) -> jax.Array:
     zero = jnp.zeros_like(unit)
     columns = [backward(c, [unit if i == j else zero for i in range(q)]) for j in range(q)]
     return jnp.stack([jnp.stack(column) for column in columns], axis=1)
-
-
-def _weighted(z: jax.Array, b: jax.Array) -> jax.Array:
-    total = z[0] * b[0]
-    for k in range(1, z.shape[0]):
-        total = total + z[k] * b[k]
-    return total

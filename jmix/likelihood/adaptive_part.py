@@ -5,8 +5,8 @@ For each group, with the mode u^_j of its log integrand h_j and ``M_j = C_j C_j'
     log L_j = -log|M_j| / 2 + log sum_k omega_k exp(h_j(u^_j + C_j^{-T} x_k) + |x_k|^2 / 2)
 
 over nodes x_k with weights omega_k for N(0, I) (Pinheiro & Bates 1995, J. Comput. Graph. Stat. 4(1), section 2.4;
-Rabe-Hesketh, Skrondal & Pickles 2002, Stata J. 2(1)). One node at zero is Laplace's approximation; random nodes with
-equal weights are importance sampling from ``N(u^_j, M_j^{-1})``.
+Rabe-Hesketh, Skrondal & Pickles 2002, Stata J. 2(1)). One node at zero is Laplace's approximation; random nodes
+are importance sampling around ``u^_j``, their weights the ratio of N(0, I) to the density they come from.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class GroupApproximation:
     def covariances(self, x: jax.Array, data: Groups, u: jax.Array) -> jax.Array:
         """(q, q, J) ``Lambda M_j^{-1} Lambda'``, the covariance of b given the data in Laplace's approximation."""
         at = groups.fixed(x, data, self.plan)
-        root = jnp.einsum("ab,bcj->acj", at.lam, groups.inverse_transpose(self._factor(at, data, u)))
-        return jnp.einsum("acj,bcj->abj", root, root)
+        root = groups.apply(at.lam, groups.inverse_transpose(self._factor(at, data, u)))
+        return jnp.sum(root[:, None] * root[None], axis=2)
 
     def moments(self, x: jax.Array, data: Groups, u: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Posterior means (q, J) and covariances (q, q, J) of u given the data, by the same quadrature.
@@ -82,7 +82,7 @@ class GroupApproximation:
         at = groups.fixed(x, data, self.plan)
         root = groups.inverse_transpose(self._factor(at, data, u))
         if self.laplace:
-            return u, jnp.einsum("acj,bcj->abj", root, root)
+            return u, jnp.sum(root[:, None] * root[None], axis=2)
         mean = jax.grad(lambda s: jnp.sum(log_mean(at, data, u, root, self.plan, s)))
         zero = jnp.zeros_like(u)
         columns = [jax.jvp(mean, (zero,), (zero.at[i].set(1.0),))[1] for i in range(u.shape[0])]
@@ -124,14 +124,14 @@ def _scores(
 ) -> Callable[[jax.Array], jax.Array]:
     """The tilted integrand of every group at several nodes: (B, q) to (B, J)."""
     # eta at a node is the product of (1, x_k) with these rows
-    scaled = spread(jnp.einsum("ab,bcj->acj", at.lam, root), data.owner)
-    columns = jnp.einsum("ams,acs->cms", data.Z, scaled)
+    scaled = spread(groups.apply(at.lam, root), data.owner)
+    columns = jnp.sum(data.Z[:, None] * scaled[:, :, None], axis=0)
     stack = jnp.concatenate([groups.linear_predictor(at, data, u)[None], columns])
 
     def scores(nodes: jax.Array) -> jax.Array:
         eta = jnp.tensordot(jnp.concatenate([jnp.ones_like(nodes[:, :1]), nodes], axis=1), stack, 1)
         density = glmm_rows.row_log_density(eta, data.rows, at.extra, plan)
-        moved = u[:, None] + jnp.einsum("acj,kc->akj", root, nodes)
+        moved = u[:, None] + jnp.sum(root[:, None] * nodes[:, :, None], axis=2)
         total = sum_blocks(density, data.owner, data.n_groups) + groups.prior(at, data, moved)
         return total if tilt is None else total + jnp.sum(tilt[:, None] * moved, axis=0)
 

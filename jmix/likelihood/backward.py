@@ -36,8 +36,18 @@ def effects(
         noise: (q, J) of each factor, independent normal with standard deviation sigma, for a draw from the conditional
             distribution of the random effects; None for its mean.
     """
-    done = eliminate(theta, working(stats, contrast), layout)
-    tail = _tail_effects(done, stats.tail_sizes, None if noise is None else noise[len(done.steps) :])
+    return back_substitute(eliminate(theta, working(stats, contrast), layout), stats.tail_sizes, noise)
+
+
+def back_substitute(
+    done: Eliminated, tail_sizes: tuple[tuple[int, int], ...], noise: list[jax.Array] | None = None
+) -> list[jax.Array]:
+    """``effects`` after the elimination, which many draws share.
+
+    Args:
+        done: of statistics of one working response.
+    """
+    tail = _tail_effects(done, tail_sizes, None if noise is None else noise[len(done.steps) :])
     flat = jnp.concatenate([b.T.reshape(-1) for b in tail]) if tail else None
     chain: list[jax.Array] = []
     for i in reversed(range(len(done.steps))):

@@ -118,12 +118,14 @@ def hessian(approx: Approximation, x: jax.Array, data: Tree, u: Tree, batch: int
     directions = jnp.eye(x.shape[0], dtype=x.dtype)
 
     def own(inner: Approximation, part: Tree, at: Tree) -> tuple[Tree, Tree]:
-        def column(direction: jax.Array) -> jax.Array:
-            return _second(inner, x, part, at, direction)
+        whole = batch is None or batch >= x.shape[0] or inner is not approx
 
-        if batch is None or batch >= x.shape[0] or inner is not approx:
-            return jax.vmap(column)(directions), ()
-        return jax.lax.map(column, directions, batch_size=batch if batch > 1 else None), ()
+        def each(function: Callable[[Tree], Tree], items: Tree) -> Tree:
+            if whole:
+                return jax.vmap(function)(items)
+            return jax.lax.map(function, items, batch_size=batch if batch is not None and batch > 1 else None)
+
+        return _second(inner, x, part, at, directions, each), ()
 
     columns, _ = over_parts(own, approx, data, u)
     return 0.5 * (columns + columns.T)
@@ -180,9 +182,38 @@ def _explicit(approx: Approximation, x: jax.Array, data: Tree, u: Tree) -> tuple
     return out, partial + jax.grad(along)(x)
 
 
-def _second(approx: Approximation, x: jax.Array, data: Tree, u: Tree, direction: jax.Array) -> jax.Array:
-    """The total derivative of the gradient along a direction of x."""
+def _second(
+    approx: Approximation,
+    x: jax.Array,
+    data: Tree,
+    u: Tree,
+    directions: jax.Array,
+    each: Callable[[Callable[[Tree], Tree], Tree], Tree],
+) -> jax.Array:
+    """The Hessian, not yet symmetric, by rows of ``directions`` (d, d).
+
+    ``h_u`` being zero at every mode, ``log L(x) = F(x, u^(x)) + t' h_u(x, u^(x))`` for any fixed t; with ``t = M^{-1}
+    F_u`` its derivative in u vanishes, so that its second derivatives along ``(e_i, du^/dx_i)`` are the Hessian.
+    """
     slope = jax.grad(approx.joint, argnums=2)
-    rhs = jax.jvp(lambda at: slope(at, data, u), (x,), (direction,))[1]
-    du = approx.solve(x, data, u, rhs)
-    return jax.jvp(lambda at, mode: _explicit(approx, at, data, mode)[1], (x, u), (direction, du))[1]
+
+    def solve(rhs: Tree) -> Tree:
+        return approx.solve(x, data, u, rhs)
+
+    def push(direction: jax.Array) -> Tree:
+        return jax.jvp(lambda at: slope(at, data, u), (x,), (direction,))[1]
+
+    pull = jax.grad(approx.marginal, argnums=2)(x, data, u)
+    rhs = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), pull, each(push, directions))
+    solved = each(solve, rhs)
+    t, moves = jax.tree.map(lambda a: a[0], solved), jax.tree.map(lambda a: a[1:], solved)
+
+    def corrected(at: jax.Array, mode: Tree) -> jax.Array:
+        return approx.marginal(at, data, mode) + jax.jvp(lambda v: approx.joint(at, data, v), (mode,), (t,))[1]
+
+    def row(along: tuple[jax.Array, Tree]) -> jax.Array:
+        own, centre = jax.jvp(jax.grad(corrected, argnums=(0, 1)), (x, u), along)[1]
+        parts = jax.tree.map(lambda a, b: jnp.tensordot(a, b, b.ndim), moves, centre)
+        return jax.tree.reduce(jnp.add, parts, own)
+
+    return each(row, (directions, moves))

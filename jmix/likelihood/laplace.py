@@ -40,6 +40,7 @@ from jmix.likelihood.laplace_solve import Effects, System, dot, iterate, new_eff
 from jmix.likelihood.random import gather_factors
 from jmix.likelihood.reweighted import Crossing, collect, spread, weighted_stats
 from jmix.likelihood.reweighted_plan import build_crossing, sort_rows
+from jmix.likelihood.structure import Array
 from jmix.spec.covariance import CovarianceSpec
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class LaplaceData(NamedTuple):
 
     rows: RowData
     crossing: Crossing
-    constant: jax.Array
+    constant: Array
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class _Search(NamedTuple):
     Attributes:
         u: spherical random effects. random: (n,) ``Z Lambda u``. h: at u, -inf before it is known. step, random_step:
             the Newton step, and what it adds to ``random``. size: the fraction of it to try. decrement: ``g'd`` at u.
-        exact: whether W is taken as observed. done, failed: bool. count: passes over the rows.
+        exact: whether W is taken as observed. done, failed: bool. passes: over the rows.
     """
 
     u: Effects
@@ -64,7 +64,7 @@ class _Search(NamedTuple):
     exact: jax.Array
     done: jax.Array
     failed: jax.Array
-    count: jax.Array
+    passes: jax.Array
 
 
 def find_mode(problem: Problem, u0: Effects, random: jax.Array) -> tuple[Effects, Mode]:
@@ -73,13 +73,13 @@ def find_mode(problem: Problem, u0: Effects, random: jax.Array) -> tuple[Effects
     Where the log density is not concave, steps from points at which M is not definite take ``|W|`` for W.
     """
     zeros, number = tuple(jnp.zeros_like(v) for v in u0), jnp.zeros((), random.dtype)
-    yes, count = jnp.array(True), jnp.zeros((), jnp.int32)
+    yes, passes = jnp.array(True), jnp.zeros((), jnp.int32)
     start = _Search(
-        u0, random, number - jnp.inf, zeros, jnp.zeros_like(random), number + 1, number, yes, ~yes, ~yes, count
+        u0, random, number - jnp.inf, zeros, jnp.zeros_like(random), number + 1, number, yes, ~yes, ~yes, passes
     )
-    end = jax.lax.while_loop(lambda s: ~s.done & (s.count < PASSES_MAX), lambda s: _advance(problem, s), start)
+    end = jax.lax.while_loop(lambda s: ~s.done & (s.passes < PASSES_MAX), lambda s: _advance(problem, s), start)
     converged = end.done & ~end.failed
-    return axpy(jnp.where(converged, 1.0, 0.0), end.step, end.u), Mode(converged, end.count, end.decrement)
+    return axpy(jnp.where(converged, 1.0, 0.0), end.step, end.u), Mode(converged, end.passes, end.decrement)
 
 
 def _advance(problem: Problem, s: _Search) -> _Search:
@@ -88,7 +88,7 @@ def _advance(problem: Problem, s: _Search) -> _Search:
     density, slope, weights = problem.rows(random)
     h = jnp.sum(density) - 0.5 * dot(u, u)
     better = jnp.isfinite(h) & (h >= s.h + GAIN * s.size * s.decrement - NOISE * jnp.abs(h))
-    at = s._replace(u=u, random=random, h=h, count=s.count + 1)
+    at = s._replace(u=u, random=random, h=h, passes=s.passes + 1)
     return jax.lax.cond(better, lambda: _turn(problem, at, slope, weights), lambda: _halve(s))
 
 
@@ -124,5 +124,5 @@ def _halve(s: _Search) -> _Search:
         size=size,
         done=stuck,
         failed=stuck,
-        count=s.count + 1,
+        passes=s.passes + 1,
     )

@@ -102,7 +102,6 @@ class Crossing:
     tail: TailRows | None
 
 
-
 def spread(crossing: Crossing, b: Sequence[jax.Array]) -> jax.Array:
     """``Z b`` (n,) for ``b`` (q, J) of each factor in elimination order."""
     parts = []
@@ -123,9 +122,7 @@ def own_block(factor: FactorRows, weights: jax.Array) -> jax.Array:
     return _cross(factor.total, factor, factor, weights)
 
 
-def weighted_stats(
-    crossing: Crossing, weights: jax.Array, right: Sequence[jax.Array] | None = None
-) -> GaussianStats:
+def weighted_stats(crossing: Crossing, weights: jax.Array, right: Sequence[jax.Array] | None = None) -> GaussianStats:
     """The blocks of ``Z'WZ``.
 
     Args:
@@ -138,12 +135,12 @@ def weighted_stats(
         ws = [r[:, None] for r in right]
     blocks = tuple(_block(crossing, i, weights, ws[i]) for i in range(n_chain))
     width = ws[0].shape[1]
-    tail_a, tail_w, sizes = jnp.zeros((0, 0), dtype), jnp.zeros((0, width), dtype), ()
+    tail_a, tail_w = jnp.zeros((0, 0), dtype), jnp.zeros((0, width), dtype)
     if crossing.tail is not None:
-        tail_a, sizes = _tail_matrix(crossing, crossing.tail, weights), crossing.tail.sizes
+        tail_a = _tail_matrix(crossing, crossing.tail, weights)
         by_level = [jnp.transpose(w, (2, 0, 1)) for w in ws[n_chain:]]
         tail_w = jnp.concatenate([w.reshape(w.shape[0] * w.shape[1], width) for w in by_level])
-    return GaussianStats(blocks, tail_a, tail_w, jnp.zeros((width, width), dtype), sizes)
+    return GaussianStats(blocks, tail_a, tail_w, jnp.zeros((width, width), dtype), _sizes(crossing))
 
 
 def _cross(segments: Segments, left: FactorRows, right: FactorRows, weights: jax.Array) -> jax.Array:

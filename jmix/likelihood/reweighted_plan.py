@@ -1,4 +1,4 @@
-"""The order of the rows, and the runs of rows behind every block of ``reweighted``: once for each data set, in NumPy."""
+"""The order of the rows, and the runs of rows behind every block of ``reweighted``: once a data set, in NumPy."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def segments(ids: npt.NDArray[np.integer], size: int) -> Segments:
         order = np.argsort(ids, kind="stable")
         ids = ids[order]
     alone = size == ids.size and np.array_equal(ids, np.arange(size))
-    return Segments(
-        None if order is None else order.astype(np.int32), None if alone else ids.astype(np.int32), size
-    )
+    return Segments(None if order is None else order.astype(np.int32), None if alone else ids.astype(np.int32), size)
 
 
 def _factor_rows(factor: Factor, codes: IntArray, order: Order) -> FactorRows:
@@ -80,9 +78,7 @@ def _cells(left: IntArray, right: IntArray, width: int) -> tuple[Segments, IntAr
     return segments(ids, found.size), first.astype(np.int32), second.astype(np.int32)
 
 
-def _coupling_rows(
-    pattern: Coupling, own: IntArray, tail: Sequence[Factor], codes: Sequence[IntArray]
-) -> CouplingRows:
+def _coupling_rows(pattern: Coupling, own: IntArray, tail: Sequence[Factor], codes: Sequence[IntArray]) -> CouplingRows:
     cells, levels, columns, start = [], [], [], 0
     for f, c in zip(tail, codes, strict=True):
         sums, level, code = _cells(own, c, f.n_levels)

@@ -83,8 +83,8 @@ class GlmmFit(GlmmEstimates):
                 randomised over the jumps of a discrete F (Dunn & Smyth 1996, J. Comput. Graph. Stat. 5(3)): standard
                 normal under the model, but for the shrinkage of the modes. A binomial y is the proportion; with a
                 model of the zeros mu is the mean of the response.
-            simulated: of "quantile": DHARMa's scaled residuals, the rank in [0, 1] of y among responses simulated with
-                new random effects; uniform under the model, dependent within groups.
+            simulated: of "quantile": DHARMa's scaled residuals, the rank in (0, 1) of y among responses simulated with
+                new random effects, randomised so as to be uniform under the model; dependent within groups.
             n: simulations. seed: of the randomisation and the simulations; the same seed gives the same residuals.
 
         Raises:
@@ -172,8 +172,8 @@ class GlmmFit(GlmmEstimates):
                 random effects about their modes (the inverse curvature of the joint density, Laplace's approximation)
                 and how the modes move with the estimates, as glmmTMB's; a level that the fit has not seen contributes
                 its variance z'Sigma z. With several grouping factors and a family that is not log-concave, rows of
-                negative curvature count as uninformative. NaN for a row that depends on an estimate without standard
-                error; parameters on a boundary count as known.
+                negative curvature count as uninformative. NaN for a row that the data do not determine, as
+                beside separated levels; parameters on a boundary count as known.
             population_averaged: the response averaged over the random effects' distribution, which is not the response
                 at random effects of zero (``conditional=False``). ``conditional`` and ``new_levels`` are then without
                 effect, and new rows need the grouping columns only if there are random slopes.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 COMPONENTS = {
-    "cond": "the linear predictor",
-    "disp": "the log dispersion",
-    "zi": "the zeros",
-    "thresholds": "the thresholds",
+    "cond": "linear predictor",
+    "disp": "dispersion",
+    "zi": "model of the zeros",
+    "thresholds": "thresholds",
 }
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from jmix.errors import ModelError
 from jmix.results import glmm_variance
 from jmix.results.glmm_average import average
+from jmix.results.glmm_estimable import quadratic
 from jmix.results.glmm_inputs import Evaluation, Inputs, evaluate
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _standard_errors(fit: GlmmFit, at: Evaluation, value: Callable[[Inputs], Flo
         for k, gradient in enumerate(at.gradient("tau")):
             total += _tau_slope(value, at.inputs, k)[..., None] * gradient
     flat = total.reshape(-1, total.shape[-1])
-    return np.sqrt(glmm_variance.quadratic(fit, flat).reshape(base.shape) + own)
+    return np.sqrt(quadratic(fit, flat).reshape(base.shape) + own)
 
 
 def _slope(value: Callable[[Inputs], FloatArray], at: Inputs, name: str) -> FloatArray:

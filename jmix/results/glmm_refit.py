@@ -47,7 +47,7 @@ def _numbers(fit: GlmmFit, response: Any) -> FloatArray:
     values = np.asarray(response)
     if not levels or values.dtype.kind in "biuf":
         return as_numbers(response)
-    codes = pd.Categorical(values.ravel(), categories=list(levels)).codes.reshape(values.shape)
+    codes = pd.Index(levels).get_indexer(pd.Index(values.ravel())).reshape(values.shape)
     strange = sorted({str(v) for v in values[codes < 0].ravel()})
     if strange:
         raise DataError(

@@ -120,16 +120,17 @@ def quantile(fit: GlmmFit, own: Law, rng: np.random.Generator) -> FloatArray:
 
 
 def _simulated(fit: GlmmFit, n: int, rng: np.random.Generator) -> FloatArray:
-    """(n,) ranks in [0, 1] of the responses among n simulated with new random effects, ties broken at random.
+    """(n,) ranks in (0, 1) of the responses among n simulated with new random effects.
 
-    DHARMa's scaled residuals (Hartig 2022, R package, method "PIT").
+    DHARMa's scaled residuals (Hartig 2022, R package, method "PIT"), ties broken at random and each rank spread over
+    its share 1 / (n + 1), so that they are uniform under the model for every n.
     """
     y = fit.design.response.y
     below, equal = np.zeros(y.size), np.zeros(y.size)
     for draw in responses(fit, n, rng, conditional=False):
         below += draw < y
         equal += draw == y
-    return np.asarray((below + rng.uniform(size=y.size) * equal) / n)
+    return np.asarray((below + rng.uniform(size=y.size) * (equal + 1.0)) / (n + 1.0))
 
 
 def finite(values: Any) -> FloatArray:

@@ -121,16 +121,3 @@ def filtered(fit: GlmmFit) -> FilteredCovariance:
     reduced = reduce_data(np.zeros((n, 0), order="F"), np.ones(n), fit.terms, fit.spec, weights)
     linear = GaussianObjective(reduced, fit.spec, n, 0, 0.0)
     return FilteredCovariance(linear, linear.to_phi @ fit.theta_values)
-
-
-def quadratic(fit: GlmmFit, gradient: FloatArray) -> FloatArray:
-    """(n,) ``g V g'`` for rows of derivatives (n, d) in the parameters.
-
-    Parameters on a boundary are taken as known; a row that depends on another parameter without a standard error is
-    NaN.
-    """
-    V, boundary = fit.solution.vcov, fit.solution.boundary
-    unknown = np.isnan(np.diag(V)) & ~boundary
-    clean = np.where(np.isnan(V), 0.0, V)
-    out = np.einsum("ij,jk,ik->i", gradient, clean, gradient, optimize=True)
-    return np.where(np.any(gradient[:, unknown] != 0.0, axis=1), np.nan, out)

@@ -30,7 +30,16 @@ class GlmmPosterior(Posterior):
     All that ``Posterior`` has, on these terms: ``predict`` has expected responses by default (of a binomial response
     proportions, of an ordinal one the probabilities of the categories), linear predictors with ``kind="linear"``, and
     new responses with ``kind="response"``.
+
+    Attributes:
+        design: fixed and random effects as arrays; it may be given as a ``GlmmDesign``. objective: the likelihood of
+            these data, which has all of them. family: a ``Family``.
     """
+
+    def __post_init__(self) -> None:
+        design: GlmmDesign = self.objective.design
+        object.__setattr__(self, "design", design.base)
+        object.__setattr__(self, "family", design.family)
 
     @cached_property
     def law(self) -> GlmmLaw:

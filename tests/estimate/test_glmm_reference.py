@@ -100,7 +100,17 @@ def test_every_reference_has_a_case() -> None:
     assert set(CASES) == set(REFERENCE["fits"])
 
 
-@pytest.fixture(scope="module", params=CASES)
+REPEATS = {
+    "plain_gamma", "plain_nbinom1", "plain_beta", "plain_gaussian", "plain_weights", "binomial_cloglog", "zinb2",
+    "hurdle_nbinom2", "nbinom2_disp", "polr_probit", "polr_cloglog", "glm_cauchit", "glm_sqrt", "agq15_poisson",
+    "poisson_offset", "glm_logit", "plain_zip",
+}  # fmt: skip
+"""Cases whose parts are all in others; compiling takes seconds each."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name in REPEATS else ()) for name in CASES]
+)
 def fitted(request: pytest.FixtureRequest) -> tuple[Case, GlmmObjective, GlmmSolution, Any]:
     case, expected = CASES[request.param], REFERENCE["fits"][request.param]
     objective = build(case)

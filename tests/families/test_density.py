@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import stats
 
 from jmix.families import Aux, Family, category_probabilities, inverse_link, resolve_family
 from jmix.families.names import LINKS
@@ -28,7 +28,15 @@ RESPONSES = {
     "cumulative": [0.0, 1.0, 2.0, 3.0, 4.0],
 }
 SIZE = 7.0
-TOLERANCES = {"student": 1e-12, "beta": 1e-9}
+REACH = {
+    ("nbinom2", ""): 10.0,
+    ("nbinom1", ""): 10.0,
+    ("beta", ""): 3.0,
+    ("cumulative", ""): 8.0,
+    ("cumulative", "cloglog"): 3.0,
+}
+"""Linear predictors beyond which SciPy's own argument (a probability near 1, a difference of two) has lost its digits;
+test_exact.py goes on from there."""
 CDF = {"logit": stats.logistic, "probit": stats.norm, "cloglog": stats.gumbel_l, "cauchit": stats.cauchy}
 
 
@@ -117,11 +125,9 @@ def scipy_density(family: Family, y: float, eta: np.ndarray, aux: Aux) -> np.nda
 def test_density_is_scipys(family: Family, density: Callable[..., Any]) -> None:
     eta = grid(family)
     y = RESPONSES[family.name]
-    ours = density(family, y, SIZE, eta, AUX)[0]
+    ours = density(family, y, SIZE, eta, AUX)
     keep = domain(family, eta)
-    reach = 8.0 if family.name == "cumulative" or (family.name, family.link) == ("beta", "probit") else 30.0
-    if family.name == "beta" or (family.name, family.link) == ("cumulative", "cloglog"):
-        reach = 3.0
+    reach = REACH.get((family.name, family.link), REACH.get((family.name, ""), 30.0))
     keep &= np.abs(eta) <= reach
     assert keep.sum() >= 7
     with np.errstate(all="ignore"):
@@ -132,14 +138,13 @@ def test_density_is_scipys(family: Family, density: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=IDS)
-def test_derivatives_are_finite_and_padding_is_harmless(family: Family, density: Callable[..., Any]) -> None:
-    eta = grid(family)
+def test_derivatives_are_finite_and_padding_is_harmless(family: Family, derivatives: Callable[..., Any]) -> None:
     y = np.array(RESPONSES[family.name])
-    assert np.isfinite(density(family, y, SIZE, ETA, AUX)).all()
-    if family.name in {"gamma", "inverse_gaussian", "beta"}:
-        return
-    y[0] = 0.0
-    assert np.isfinite(density(family, y, 1.0, eta, AUX)).all()
+    size = np.full(5, SIZE)
+    if family.name not in {"gamma", "inverse_gaussian", "beta"}:
+        y[0], size[0] = 0.0, 1.0
+    for eta in (ETA, grid(family)):
+        assert np.isfinite(derivatives(family, y, size, eta, AUX)).all()
 
 
 @pytest.mark.parametrize("name", ["gamma", "inverse_gaussian", "beta"])
@@ -157,28 +162,27 @@ def test_padding_of_positive_families_is_finite(name: str, density: Callable[...
 
 
 @pytest.mark.parametrize("link", ["logit", "probit", "cauchit"])
-def test_bernoulli_far_out(link: str, density: Callable[..., Any]) -> None:
+def test_bernoulli_far_out(link: str, derivatives: Callable[..., Any]) -> None:
     eta = np.linspace(-700.0, 700.0, ETA.size)
-    out = density(resolve_family("bernoulli", link), RESPONSES["bernoulli"], SIZE, eta, AUX)
+    out = derivatives(resolve_family("bernoulli", link), RESPONSES["bernoulli"], np.full(5, SIZE), eta, AUX)
     assert np.isfinite(out).all()
-    law = CDF[link]
-    np.testing.assert_allclose(out[0, 1], law.logcdf(eta), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(out[0, 1], CDF[link].logcdf(eta), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(
     "family", [f for f in FAMILIES if f.name in {"poisson", "nbinom1", "nbinom2"}], ids=lambda f: f.title
 )
 def test_counts_sum_to_one(family: Family, density: Callable[..., Any]) -> None:
-    y = np.arange(4000.0)
+    y = np.arange(2000.0)
     eta = np.array([0.3, 1.7])
-    np.testing.assert_allclose(np.exp(density(family, y, 1.0, eta, AUX)[0]).sum(axis=0), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(np.exp(density(family, y, 1.0, eta, AUX)).sum(axis=0), 1.0, rtol=1e-9)
 
 
 @pytest.mark.parametrize("link", LINKS["cumulative"])
 def test_categories_sum_to_one(link: str, density: Callable[..., Any]) -> None:
     family = resolve_family("cumulative", link)
     eta = np.linspace(-4.0, 4.0, ETA.size)
-    p = np.exp(density(family, RESPONSES["cumulative"], SIZE, eta, AUX)[0])
+    p = np.exp(density(family, RESPONSES["cumulative"], SIZE, eta, AUX))
     np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-13)
     np.testing.assert_allclose(p.T, category_probabilities(family, eta, AUX), rtol=1e-9, atol=1e-14)
 
@@ -190,20 +194,18 @@ def test_two_categories_are_bernoulli(link: str, density: Callable[..., Any]) ->
     aux = Aux(tau=np.array([0.0]))
     ordinal = density(resolve_family("cumulative", link), [0.0, 1.0], 1.0, eta, aux)
     bernoulli = density(resolve_family("bernoulli", link), [1.0, 0.0], 1.0, -eta, Aux())
-    np.testing.assert_allclose(ordinal[0], bernoulli[0], rtol=1e-14)
+    np.testing.assert_allclose(ordinal, bernoulli, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "student", "gamma", "inverse_gaussian", "beta"])
 def test_continuous_densities_integrate_to_one(name: str, density: Callable[..., Any]) -> None:
     family = resolve_family(name, "logit" if name == "beta" else "log")
     low, high = {"gaussian": (-30, 30), "student": (-1000, 1000), "beta": (0, 1)}.get(name, (0, 400))
-    nodes, weights = np.polynomial.legendre.leggauss(4000)
-    t = 0.5 * (nodes + 1.0)
+    t = (np.arange(20000) + 0.5) / 20000
     x = low + (high - low) * t**2 * (3.0 - 2.0 * t)
-    jacobian = (high - low) * 3.0 * t * (1.0 - t)
-    value = np.exp(density(family, x, 1.0, np.array([0.3, -0.2]), AUX._replace(log_phi=np.log(0.4)))[0])
-    np.testing.assert_allclose((weights * jacobian) @ value, 1.0, rtol=1e-6)
-    assert integrate is not None
+    weights = (high - low) * 6.0 * t * (1.0 - t) / t.size
+    value = np.exp(density(family, x, 1.0, np.array([0.3, -0.2]), AUX._replace(log_phi=np.log(0.4))))
+    np.testing.assert_allclose(weights @ value, 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -214,14 +216,14 @@ def test_negative_binomial_tends_to_poisson(name: str, log_phi: float, density: 
     near = density(resolve_family(name), y, SIZE, eta, Aux(log_phi))
     poisson = density(resolve_family("poisson"), y, SIZE, eta, Aux())
     slack = 1e5 * np.exp(-abs(log_phi))
-    np.testing.assert_allclose(near[:3], poisson[:3], rtol=1e-11, atol=1e-10 + slack)
+    np.testing.assert_allclose(near, poisson, rtol=1e-11, atol=1e-10 + slack)
 
 
 def test_student_tends_to_gaussian(density: Callable[..., Any]) -> None:
     y, eta = RESPONSES["gaussian"], np.linspace(-3.0, 3.0, ETA.size)
     near = density(resolve_family("student"), y, SIZE, eta, Aux(0.1, shape=1e13))
     normal = density(resolve_family("gaussian"), y, SIZE, eta, Aux(0.1))
-    np.testing.assert_allclose(near[:3], normal[:3], rtol=1e-7)
+    np.testing.assert_allclose(near, normal, rtol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +238,11 @@ def test_student_tends_to_gaussian(density: Callable[..., Any]) -> None:
     ],
 )
 def test_outside_the_domain_the_value_is_refused_and_leads_back(
-    name: str, link: str, outside: float, density: Callable[..., Any]
+    name: str, link: str, outside: float, derivatives: Callable[..., Any]
 ) -> None:
     family = resolve_family(name, link)
     step = np.linspace(0.0, 0.1, ETA.size) * np.sign(outside)
-    out = density(family, RESPONSES[name], SIZE, outside + step, AUX)
+    out = derivatives(family, RESPONSES[name], np.full(5, SIZE), outside + step, AUX)
     assert np.isfinite(out).all()
     assert (out[0] < -1e11).all()
     assert (out[1] * np.sign(outside) < 0).all()

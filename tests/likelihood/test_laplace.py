@@ -235,7 +235,11 @@ def test_gaussian_is_the_multivariate_normal(structure: str, case: Any, near: An
 
 @pytest.mark.parametrize(
     ("structure", "name"),
-    [*(("crossed vectors", name) for name in FAMILIES), ("nested vectors", "student"), ("nested and crossed", "poisson")],
+    [
+        *(("crossed vectors", name) for name in FAMILIES),
+        ("nested vectors", "student"),
+        ("nested and crossed", "poisson"),
+    ],
 )
 @given(seed=st.integers(0, 2**32 - 1), weighted=st.booleans())
 def test_equals_dense_laplace(

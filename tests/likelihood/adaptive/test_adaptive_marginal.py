@@ -51,7 +51,7 @@ def test_vector_effects_against_a_grid(case: Any, run: Any, family: str, seed: i
 
 def test_three_effects_against_a_grid(case: Any, run: Any) -> None:
     drawn = case("poisson", 3, 3, sizes=(2, 3))
-    assert float(run("value", drawn.build(13), drawn.x)[0]) == pytest.approx(drawn.brute(7.0), abs=1e-6)
+    assert float(run("value", drawn.build(21), drawn.x)[0]) == pytest.approx(drawn.brute(7.0), abs=1e-6)
 
 
 @pytest.mark.parametrize("n_agq", [1, 3])
@@ -109,11 +109,12 @@ def _dense_laplace(drawn: Any) -> tuple[Any, float]:
 def test_one_quadrature_node_and_parts_change_nothing(case: Any, run: Any) -> None:
     drawn = case("poisson", 1, 2, sizes=(3, 40, 2, 3, 1, 3, 2, 17, 0, 3), weighted=True, offset=True)
     one = np.zeros((1, 2)), np.zeros(1)
-    laplace, _, _ = run("value", drawn.build(1, merge=False), drawn.x)
-    assert float(run("value", drawn.build(None, points=one, merge=False), drawn.x)[0]) == pytest.approx(laplace, rel=1e-13)
-    few = run("first", drawn.build(1, merge=False, part_rows=6), drawn.x)
     whole = run("first", drawn.build(1, merge=False), drawn.x)
-    assert float(few[0]) == pytest.approx(float(laplace), rel=1e-13)
+    node = run("value", drawn.build(None, points=one, merge=False), drawn.x)
+    assert float(node[0]) == pytest.approx(float(whole[0]), rel=1e-13)
+    few = run("first", drawn.build(1, merge=False, part_rows=6), drawn.x)
+    assert few[2].shape[0] > 2
+    assert float(few[0]) == pytest.approx(float(whole[0]), rel=1e-13)
     np.testing.assert_allclose(few[1], whole[1], rtol=1e-10, atol=1e-10)
 
 
@@ -162,10 +163,10 @@ def test_quasi_monte_carlo_agrees(case: Any, run: Any) -> None:
     drawn = case("poisson", 2, 2)
     exact = float(run("value", drawn.build(15, merge=False), drawn.x)[0])
     each = np.array(
-        [float(run("value", drawn.build(points=sobol_normal(512, 2, s), merge=False), drawn.x)[0]) for s in range(8)]
+        [float(run("value", drawn.build(points=sobol_normal(1024, 2, s), merge=False), drawn.x)[0]) for s in range(8)]
     )
     error = scrambling_error(each)
-    assert 0 < error < 1e-3
+    assert 0 < error < 3e-3
     assert abs(each.mean() - exact) < 4 * error
 
 
