@@ -15,7 +15,7 @@ import jmix
 from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
 from jmix.errors import DataError, FormulaError, JmixError, ModelError
 from jmix.models import Model
-from jmix.models_glmm import GlmmModel
+from jmix.models_glmm import GlmmMethod, GlmmModel
 from jmix.models_student import StudentModel
 from jmix.runtime import default_device
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jmix.results.glmm_fit import GlmmFit
 
 _LONGEST_NAME = 80
+_PRIOR = re.compile(r"(?P<name>.+?)=\s*(?P<prior>[A-Za-z_]\w*\s*(\(.*\))?(\s+on\s+\w+)?)\s*", re.DOTALL)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C in the middle of a long fit, which keeps its best point."""
@@ -33,12 +34,12 @@ INTERRUPTED = 130
 
 def run(options: Namespace) -> int:
     """Fit the model of the options; 1 if ``--strict`` and it has not converged."""
-    contrasts = read_contrasts(options.contrasts)
+    contrasts, priors = read_contrasts(options.contrasts), read_priors(options.prior)
     folder = None if options.out is None else check_folder(Path(options.out))
     text = TextOptions(options.sep, options.decimal, options.encoding, options.na)
     data = as_factors(load(options.data, text), options.factor)
     start_jax()
-    fit = fit_model(options, data, contrasts)
+    fit = fit_model(options, data, contrasts, priors)
     if not options.quiet:
         print(fit.summary())
     if folder is not None:
@@ -66,13 +67,22 @@ def start_jax() -> None:
         raise JmixError(f"JAX cannot start: {str(error) or type(error).__name__}; check JAX_PLATFORMS") from error
 
 
-def fit_model(options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None) -> Fit | GlmmFit:
-    """The fit; a linear formula without random terms is fitted as R's ``lm`` unless maximum likelihood is asked for."""
-    model = bind(options, data, contrasts)
+def fit_model(
+    options: Namespace, data: pd.DataFrame, contrasts: dict[str, str] | None, priors: dict[str, str] | None
+) -> Fit | GlmmFit:
+    """The fit, a posteriori where there are priors; a linear formula without random terms is fitted as R's ``lm``
+    unless maximum likelihood is asked for.
+    """
+    if options.ml and priors is not None:
+        raise ModelError("--ml and --prior exclude each other: with priors the fit is a posteriori")
+    model = bind(options, data, contrasts, priors)
     if isinstance(model, GlmmModel | StudentModel):
-        return model.fit(n_agq=1 if options.agq is None else options.agq, integration=options.method)
+        method: GlmmMethod = "ml" if priors is None else "map"
+        return model.fit(method, n_agq=1 if options.agq is None else options.agq, integration=options.method)
     if options.agq is not None or options.method != "agq":
         raise ModelError("--agq and --method are for a --family whose random effects have no closed form")
+    if priors is not None:
+        return model.fit("map")
     if not model.terms and not options.ml:
         return jmix.lm(options.formula, data, weights=options.weights, offset=options.offset, contrasts=contrasts)
     return model.fit("ml" if options.ml else "reml")
@@ -134,6 +144,20 @@ def read_contrasts(given: Iterable[str]) -> dict[str, str] | None:
         if not (column and equals and kind):
             raise FormulaError(f"--contrasts {text!r}: write COLUMN=KIND, for example group=sum")
         found[column.strip()] = kind.strip()
+    return found or None
+
+
+def read_priors(given: Iterable[str]) -> dict[str, str] | None:
+    """``["b=normal(0, 10)"]`` as a dict."""
+    found: dict[str, str] = {}
+    for text in given:
+        match = _PRIOR.fullmatch(text.strip())
+        if match is None:
+            raise ModelError(f"--prior {text!r}: write NAME=PRIOR, for example 'b=normal(0, 10)'")
+        name = match["name"].strip()
+        if name in found:
+            raise ModelError(f"--prior {text!r}: there is already a prior for {name!r}")
+        found[name] = match["prior"]
     return found or None
 
 

@@ -72,6 +72,7 @@ def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
     fit.set_defaults(module="jmix.cli_fit")
     model = fit.add_argument_group("model")
     model.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML, for a linear mixed model")
+    _add_prior(model, "fit by maximum a posteriori, with the ")
     _add_family(model)
     _add_columns(model)
     _add_reading(fit.add_argument_group("reading csv and tsv"))
@@ -87,13 +88,7 @@ def _add_sample(commands: Any, debug: argparse.ArgumentParser) -> None:
     sample = _model_command(commands, debug, "sample", text, _SAMPLE)
     sample.set_defaults(module="jmix.cli_sample")
     model = sample.add_argument_group("model")
-    model.add_argument(
-        "--prior",
-        metavar="NAME=PRIOR",
-        action="append",
-        default=[],
-        help="prior of a parameter or a class (b, Intercept, sd, cor, sigma), e.g. 'b=normal(0, 10)' (repeatable)",
-    )
+    _add_prior(model, "")
     _add_family(model)
     _add_columns(model)
     model.add_argument("--full", action="store_true", help="sample the random effects with the parameters, exactly")
@@ -151,6 +146,17 @@ def _model_command(
         "formula", metavar="FORMULA", help='as in lme4, e.g. "y ~ x + (x | g)"; text columns are factors'
     )
     return command
+
+
+def _add_prior(model: Any, purpose: str) -> None:
+    model.add_argument(
+        "--prior",
+        metavar="NAME=PRIOR",
+        action="append",
+        default=[],
+        help=f"{purpose}prior of a parameter or a class (b, Intercept, sd, cor, sigma), e.g. 'b=normal(0, 10)' "
+        "(repeatable)",
+    )
 
 
 def _add_family(model: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmix.cli_fit import INTERRUPTED, as_factors, check_folder, file_names, load, read_contrasts, start_jax
+from jmix.cli_fit import INTERRUPTED, as_factors, check_folder, file_names, load, read_contrasts, read_priors, start_jax
 from jmix.cli_fit import bind as bind_model
 from jmix.cli_tables import TextOptions, write_table
 from jmix.errors import JmixError, ModelError
@@ -31,8 +31,6 @@ MOST_NUMBERS = 50_000_000
 
 MOST_PLOTTED = 40
 """Parameters on a page of plots."""
-
-_PRIOR = re.compile(r"(?P<name>.+?)=\s*(?P<prior>[A-Za-z_]\w*\s*(\(.*\))?(\s+on\s+\w+)?)\s*", re.DOTALL)
 
 
 def run(options: Namespace) -> int:
@@ -132,20 +130,6 @@ def judge(model: Model | GlmmModel, post: Posterior, options: Namespace) -> Hypo
     point = any(not re.search("[<>]", text) for text in options.hypothesis)
     prior = model.sample_prior(post.n_draws, options.seed) if point and model.priors.proper else None
     return post.hypothesis(options.hypothesis, prior=prior)
-
-
-def read_priors(given: Iterable[str]) -> dict[str, str] | None:
-    """``["b=normal(0, 10)"]`` as a dict."""
-    found: dict[str, str] = {}
-    for text in given:
-        match = _PRIOR.fullmatch(text.strip())
-        if match is None:
-            raise ModelError(f"--prior {text!r}: write NAME=PRIOR, for example 'b=normal(0, 10)'")
-        name = match["name"].strip()
-        if name in found:
-            raise ModelError(f"--prior {text!r}: there is already a prior for {name!r}")
-        found[name] = match["prior"]
-    return found or None
 
 
 def write_results(post: Posterior, judged: Hypotheses | None, options: Namespace, folder: Path) -> list[str]:

@@ -164,6 +164,19 @@ def test_a_student_model_samples_as_before_and_fits_as_a_glmm() -> None:
         model.fit("reml")
 
 
+def test_quasi_monte_carlo_and_quadrature_agree_and_priors_shrink() -> None:
+    formula, data = "cbind(incidence, size - incidence) ~ period + (1 | herd)", jmix.load_data("cbpp")
+    fine = jmix.glmm(formula, data, family="binomial", n_agq=25)
+    qmc = jmix.glmm(formula, data, family="binomial", method="qmc", n_points=2048)
+    np.testing.assert_allclose(qmc.loglik, fine.loglik, atol=2e-3)
+    np.testing.assert_allclose(qmc.fixef(), fine.fixef(), atol=2e-3)
+    shrunk = jmix.glmm(formula, data, family="binomial", priors={"b": "normal(0, 0.1)"})
+    assert shrunk.solution.method == "MAP"
+    assert (shrunk.fixef().iloc[1:].abs() < 0.3 * fine.fixef().iloc[1:].abs()).all()
+    with pytest.raises(ModelError, match="there is no parameter 'sigma'"):
+        jmix.glmm(formula, data, family="binomial", priors={"sigma": "normal(0, 1)"})
+
+
 SIDES = {"disp": "~ poly(x, 2) + s", "zi": "~ scale(z) * s"}
 
 

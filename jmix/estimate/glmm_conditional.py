@@ -76,7 +76,7 @@ def _inverted(inner: Any, part: Any, x: jax.Array, u: jax.Array, uniform: jax.Ar
     share = jnp.linspace(0.0, 1.0, GRID)[:, None]
     t = -low + (low + high) * share
     h = jax.lax.map(height, centre + sd * t) if part.rows.y.size > 4096 else jax.vmap(height)(centre + sd * t)
-    # relative to the normal approximation the log density is nearly flat, so that straight lines follow it
+    # relative to the normal approximation the log density is nearly flat
     rest = jnp.maximum(jnp.where(jnp.isnan(h), -jnp.inf, h) - top, -4.0 * DEEP) + 0.5 * t * t
     fine = jnp.linspace(0.0, 1.0, FINE * (GRID - 1) + 1)[:, None]
     s = -low + (low + high) * fine
@@ -96,9 +96,18 @@ def _reach(height: Any, centre: jax.Array, sd: jax.Array, top: jax.Array, sign: 
 
 
 def _refined(values: jax.Array) -> jax.Array:
-    """Piecewise linear values at ``FINE`` times as many points."""
+    """Values at ``FINE`` times as many points: quadratic within each interval, with the mean of the second differences
+    at its ends, limited where these differ much, so that nothing overshoots.
+    """
     weights = jnp.arange(FINE)[:, None] / FINE
+    inner = values[2:] - 2.0 * values[1:-1] + values[:-2]
+    bend = jnp.concatenate([inner[:1], inner, inner[-1:]])
+    left, right = bend[:-1], bend[1:]
+    least = jnp.where(left * right > 0, jnp.minimum(jnp.abs(left), jnp.abs(right)), 0.0)
+    mean = 0.5 * (left + right)
+    bend = jnp.sign(mean) * jnp.minimum(jnp.abs(mean), 2.0 * least)
     between = values[:-1, None] * (1.0 - weights) + values[1:, None] * weights
+    between -= 0.5 * bend[:, None] * weights * (1.0 - weights)
     return jnp.concatenate([between.reshape(-1, values.shape[1]), values[-1:]])
 
 
@@ -198,7 +207,7 @@ def joint_effects(x: jax.Array, data: Any, centres: Any, key: jax.Array, approx:
     return Drawn([own[chosen] for own in b], mean, variance)
 
 
-def places(position: Any, size: int) -> tuple[Any, int]:
+def places(position: Any) -> tuple[Any, int]:
     """(J,) which of the draws of its merged group each level takes, and how many the largest group needs."""
     order = np.argsort(position, kind="stable")
     ordered = position[order]

@@ -141,13 +141,13 @@ def conditional(objective: GlmmObjective) -> Conditional:
     approx, data, restore = objective.approx, objective.device_data, objective.restore
     if not isinstance(approx, Adaptive):
         return Conditional(approx, data, restore, _start(approx, data), None, 1)
-    rank, repeats = places(restore.position, 0)
+    rank, repeats = places(restore.position)
     total = data.groups.multiplicity.size * repeats
     vector = approx.plan.layout[0].q > 1
     if repeats > 1 and (vector or total > WASTE * rank.size):
         approx, data, restore = _unmerged(objective)
         data = runtime.put(data)
-        rank, repeats = places(restore.position, 0)
+        rank, repeats = places(restore.position)
     return Conditional(approx, data, restore, _start(approx, data), rank, repeats)
 
 

@@ -15,15 +15,19 @@ from jmix.design import RandomTerm
 from jmix.design_response import GlmmDesign
 from jmix.errors import ModelError
 from jmix.estimate.glmm_checks import check_glmm
+from jmix.estimate.glmm_parameters import GlmmParameters, join_parameters, parameter_names, split_parameters
 from jmix.likelihood import implicit
-from jmix.likelihood.glmm_rows import split_x
 from jmix.spec.covariance import CovarianceSpec
 
 FloatArray = npt.NDArray[np.float64]
 Method = Literal["agq", "qmc"]
 
-QMC_POINTS, QMC_SEED = 1024, 20
-"""Points of ``method="qmc"`` and the seed of their scrambling: the same points at every evaluation."""
+__all__ = ["GlmmObjective", "GlmmParameters", "build_glmm_objective", "parameter_names"]
+
+QMC_POINTS, QMC_POINTS_CROSSED, QMC_SEED = 1024, 128, 20
+"""Points of ``method="qmc"`` with one and with several grouping factors, and the seed of their scrambling: the same
+points at every evaluation.
+"""
 
 HESSIAN_NUMBERS = 30_000_000
 """Rows times directions that are pushed forward together."""
@@ -44,22 +48,6 @@ def _covariances(x: Any, data: Any, u: Any, approx: Any) -> Any:
 _FIRST = runtime.Program(_value_and_grad, static=("approx",))
 _SECOND = runtime.Program(_hessian, static=("approx", "batch"))
 _COVARIANCES = runtime.Program(_covariances, static=("approx",))
-
-
-class GlmmParameters(NamedTuple):
-    """The pieces of a parameter vector, on their natural scales.
-
-    Attributes:
-        beta: (p,). theta: (k,) lower triangles of the absolute factors. disp: (p_disp,) of log phi. zi: (p_zi,) of the
-            logit of the zero probability. thresholds: (K-1,) increasing. shape: Student's degrees of freedom, or None.
-    """
-
-    beta: FloatArray
-    theta: FloatArray
-    disp: FloatArray
-    zi: FloatArray
-    thresholds: FloatArray
-    shape: float | None
 
 
 class Modes(NamedTuple):
@@ -93,7 +81,7 @@ class GlmmObjective:
     Attributes:
         terms: in the order of ``spec.terms``. approx, data: the approximation and its arrays. restore: its way back to
             the user's levels, None without random terms. names: of the entries of x. n_agq: nodes per dimension; 1 is
-            Laplace's approximation, 0 that there is nothing to integrate. method: "agq" or "qmc".
+            Laplace's approximation, 0 that there is nothing to integrate. method: "agq" or "qmc". n_points: of "qmc".
     """
 
     design: GlmmDesign
@@ -105,6 +93,7 @@ class GlmmObjective:
     names: list[str]
     n_agq: int
     method: Method = "agq"
+    n_points: int = 0
     _warm: _Warm = field(default_factory=_Warm, repr=False)
 
     @property
@@ -135,10 +124,7 @@ class GlmmObjective:
 
     def split(self, x: FloatArray) -> GlmmParameters:
         """The parts of x, thresholds and degrees of freedom on their natural scales."""
-        parts = split_x(np.asarray(x, dtype=np.float64), self.approx.plan)
-        tau = np.cumsum(np.append(parts.tau[:1], np.exp(parts.tau[1:])))
-        shape = 1.0 + float(np.exp(parts.shape[0])) if parts.shape.size else None
-        return GlmmParameters(parts.beta, parts.theta, parts.disp, parts.zi, tau, shape)
+        return split_parameters(np.asarray(x, dtype=np.float64), self.approx.plan)
 
     def join(self, parameters: GlmmParameters) -> FloatArray:
         """The inverse of ``split``.
@@ -146,14 +132,7 @@ class GlmmObjective:
         Raises:
             ModelError: thresholds that do not increase, or degrees of freedom of one or less.
         """
-        tau = np.asarray(parameters.thresholds, dtype=np.float64)
-        if np.any(np.diff(tau) <= 0):
-            raise ModelError("thresholds must increase")
-        if parameters.shape is not None and not parameters.shape > 1:
-            raise ModelError(f"degrees of freedom must exceed 1, not {parameters.shape!r}")
-        shape = [] if parameters.shape is None else [np.log(parameters.shape - 1.0)]
-        gaps = np.append(tau[:1], np.log(np.diff(tau)))
-        return np.concatenate([*map(np.asarray, parameters[:4]), gaps, shape]).astype(np.float64)
+        return join_parameters(parameters)
 
     def evaluate(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Log likelihood and its exact gradient (d,) at x; NaN or -inf where the modes cannot be found.
@@ -251,18 +230,6 @@ class GlmmObjective:
         return {group: [levels[group][i] for i in np.flatnonzero(own)] for group, own in flags.items()}
 
 
-def parameter_names(design: GlmmDesign, spec: CovarianceSpec) -> list[str]:
-    """Names of the entries of x: columns, theta as in lme4, and ``disp_``, ``zi_``, ``tau``, ``shape``."""
-    family = design.family
-    names = [*design.base.x_names, *spec.theta_names()]
-    if family.has_dispersion:
-        names += [f"disp_{name}" for name in (design.disp.names if design.disp else ["(Intercept)"])]
-    if family.zero:
-        names += [f"zi_{name}" for name in (design.zi.names if design.zi else ["(Intercept)"])]
-    names += [f"tau{k}" if k == 1 else f"log(tau{k} - tau{k - 1})" for k in range(1, family.n_thresholds + 1)]
-    return names + ["log(nu - 1)"] * family.n_shape
-
-
 def build_glmm_objective(
     design: GlmmDesign,
     spec: CovarianceSpec,
@@ -270,14 +237,15 @@ def build_glmm_objective(
     *,
     n_agq: int = 1,
     method: Method = "agq",
-    n_points: int = QMC_POINTS,
+    n_points: int | None = None,
 ) -> GlmmObjective:
     """The marginal likelihood of a design: exact without random terms, else Laplace, quadrature or quasi-Monte Carlo.
 
     Args:
         terms: in the order of ``spec.terms``. n_agq: Gauss-Hermite nodes per dimension, for one grouping factor; 1 is
             Laplace's approximation, for any. method: "agq", or "qmc" for scrambled Sobol points about each mode.
-        n_points: of "qmc", rounded up to a power of two.
+        n_points: of "qmc", rounded up to a power of two; by default 1024, and 128 with several grouping factors, which
+            must not cross in more than 300 random effects.
 
     Raises:
         ModelError: quadrature over several grouping factors, nodes out of range, or random terms that the data cannot
@@ -290,39 +258,41 @@ def build_glmm_objective(
     if isinstance(n_agq, bool) or not isinstance(n_agq, int | np.integer) or n_agq < 1:
         raise ModelError(f"n_agq={n_agq!r}: give a whole number of nodes; 1 is the Laplace approximation")
     check_glmm(design, terms)
-    built = _build(design, spec, terms, int(n_agq), method, n_points)
+    points = 0
+    if method == "qmc" and terms:
+        points = n_points or (QMC_POINTS if len(spec.groups) == 1 else QMC_POINTS_CROSSED)
+    built = _build(design, spec, terms, int(n_agq), points)
     nodes = 0 if not terms else int(n_agq)
-    return GlmmObjective(design, spec, terms, *built, parameter_names(design, spec), nodes, method)
+    return GlmmObjective(design, spec, terms, *built, parameter_names(design, spec), nodes, method, points)
 
 
 def _build(
-    design: GlmmDesign,
-    spec: CovarianceSpec,
-    terms: tuple[RandomTerm, ...],
-    n_agq: int,
-    method: Method,
-    n_points: int,
+    design: GlmmDesign, spec: CovarianceSpec, terms: tuple[RandomTerm, ...], n_agq: int, points: int
 ) -> tuple[Any, Any, Any]:
+    """The approximation, its data, and its way back to the user's levels."""
     if not terms:
         from jmix.likelihood.adaptive_plain import build_plain
 
         return (*build_plain(design), None)
-    groups = ", ".join(spec.groups)
     if len(spec.groups) > 1:
-        if method == "qmc" or n_agq > 1:
-            asked = 'method="qmc"' if method == "qmc" else f"n_agq={n_agq}"
+        if points:
+            from jmix.likelihood.importance_fit import build_sampled
+
+            return build_sampled(design, spec, terms, points, QMC_SEED)
+        if n_agq > 1:
             raise ModelError(
-                f"{asked} integrates over one grouping factor at a time, and this model has {len(spec.groups)} "
-                f"({groups}): use n_agq=1 (Laplace), or .sample(marginal=False) for the exact posterior"
+                f"n_agq={n_agq} integrates over one grouping factor, and this model has {len(spec.groups)} "
+                f'({", ".join(spec.groups)}): use n_agq=1 (Laplace), method="qmc" (simulated likelihood), or '
+                ".sample(marginal=False) for the exact posterior"
             )
         from jmix.likelihood.laplace import build_laplace
 
         return build_laplace(design, spec, terms)
     from jmix.likelihood.adaptive_build import build_adaptive
 
-    if method == "qmc":
+    if points:
         from jmix.numerics.quadrature import sobol_normal
 
-        points = sobol_normal(n_points, spec.group_q(spec.groups[0]), QMC_SEED)
-        return build_adaptive(design, spec, terms, None, points)
+        rule = sobol_normal(points, spec.group_q(spec.groups[0]), QMC_SEED)
+        return build_adaptive(design, spec, terms, None, rule)
     return build_adaptive(design, spec, terms, n_agq)

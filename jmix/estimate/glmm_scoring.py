@@ -221,12 +221,14 @@ def _score_ordinal(family: Family, rows: Rows, tolerance: float) -> Scored:
     counts = np.bincount(codes, weights=rows.weight, minlength=k) + 0.5
     binary = replace(family, name="bernoulli", n_categories=0)
     tau: FloatArray = np.asarray(link_function(binary, np.cumsum(counts)[:-1] / counts.sum()), dtype=np.float64)
-    beta, step, converged = np.zeros(p), np.zeros(p), False
+    beta: FloatArray = np.zeros(p)
+    step: FloatArray = beta
+    converged = False
     X = np.hstack([rows.X, np.zeros((n, k - 1))])
     for _ in range(MAX_STEPS):
         eta = rows.X @ beta + rows.offset
         gradient, information, s, w = _ordinal_scores(binary, rows, codes, X, eta, tau)
-        move = np.linalg.lstsq(information, gradient, rcond=1e-11)[0]
+        move: FloatArray = np.asarray(np.linalg.lstsq(information, gradient, rcond=1e-11)[0], dtype=np.float64)
         scale = 1.0
         while np.any(np.diff(tau + scale * move[p:]) <= 0) and scale > 1e-3:
             scale *= 0.5

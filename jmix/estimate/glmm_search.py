@@ -37,7 +37,7 @@ CHEAP = 12
 NEAR = 1e-8
 """Largest decrement, by the exact Hessian, from which that Hessian is taken for the one at the optimum."""
 
-TOLERANCE = 1e-12
+TOLERANCE = 1e-15
 """Decrement at which the optimum is reached."""
 
 REFRESH = 25
@@ -73,13 +73,14 @@ class Search:
         """``g'|H|^{-1}g / 2``: how far below the optimum is, by the model."""
         return float(propose(np, self.at.gradient, self.hessian, np.inf).decrement)
 
-    def refresh(self) -> None:
-        """The exact Hessian at the present point, where it is finite."""
+    def refresh(self) -> bool:
+        """Compute the exact Hessian at the present point; whether it is finite."""
         hessian = self.second(self.z)
         self.n_hessians, self.since = self.n_hessians + 1, 0
         self.exact = bool(np.all(np.isfinite(hessian)))
         if self.exact:
             self.hessian = hessian
+        return self.exact
 
     @property
     def arrived(self) -> float:
@@ -137,8 +138,7 @@ def _run(search: Search, max_iterations: int) -> None:
         proposal = propose(np, search.at.gradient, search.hessian, search.radius)
         done = float(proposal.decrement) <= max(search.arrived, search.at.noise)
         if not search.exact and (done or search.since >= REFRESH or search.stalled()):
-            search.refresh()
-            if not search.exact:
+            if not search.refresh():
                 return
             search.radius = max(search.radius, 1e-3)
             proposal = propose(np, search.at.gradient, search.hessian, search.radius)

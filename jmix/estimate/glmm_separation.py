@@ -33,7 +33,7 @@ def separated(objective: GlmmObjective, x: FloatArray, begin: Start) -> tuple[li
     design, place = objective.design, objective.slices
     unbounded = np.zeros(x.size, dtype=np.bool_)
     texts: list[str] = []
-    if _suspicious(design, x[place["beta"]], begin):
+    if _suspicious(design, begin):
         found = _fixed(design, begin)
         if found is not None:
             texts += found[0]
@@ -49,15 +49,26 @@ def separated(objective: GlmmObjective, x: FloatArray, begin: Start) -> tuple[li
     return [f"separation: {text}; {REMEDY}" for text in texts], unbounded
 
 
-def _suspicious(design: GlmmDesign, beta: FloatArray, begin: Start) -> bool:
+def _suspicious(design: GlmmDesign, begin: Start) -> bool:
     """Whether the responses may be separated: a finite fit without random effects rules it out."""
-    family = design.family
+    family, scored = design.family, begin.scored
     if family.name in ("bernoulli", "binomial", "cumulative"):
-        return bounded_link(family) and not begin.scored.converged
+        return bounded_link(family) and not (scored.converged and _determined(design, begin))
     if family.name in COUNTS and family.link == "log":
-        eta = begin.scored.eta
-        return not begin.scored.converged or float(eta.max(initial=0.0) - eta.min(initial=0.0)) > 10.0
+        wide = float(scored.eta.max(initial=0.0) - scored.eta.min(initial=0.0)) > 10.0
+        return wide or not (scored.converged and _determined(design, begin))
     return False
+
+
+def _determined(design: GlmmDesign, begin: Start) -> bool:
+    """Whether the rows that were scored determine all coefficients, as all rows do."""
+    if begin.kept == slice(None) or begin.kept.step == 1:
+        return True
+    X = np.asarray(design.base.X)[begin.kept]
+    size = np.sqrt(np.sum(X * X, axis=0))
+    if not np.all(size > 0):
+        return False
+    return bool(np.linalg.eigvalsh((X / size).T @ (X / size))[0] > 1e-12)
 
 
 def _fixed(design: GlmmDesign, begin: Start) -> tuple[list[str], npt.NDArray[np.intp]] | None:

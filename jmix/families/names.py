@@ -106,7 +106,7 @@ _CONCAVE = {
     *(("inverse_gaussian", link) for link in ("1/mu^2", "inverse")),
     *(("cumulative", link) for link in ("logit", "probit", "cloglog")),
 }
-_CONCAVE_HURDLE = {("poisson", "log"), ("poisson", "identity")}
+_CONCAVE_HURDLE = {("poisson", "log"), ("poisson", "identity"), ("poisson", "sqrt"), ("nbinom1", "identity")}
 _TEXT = re.compile(r"^\s*([A-Za-z][\w.]*)\s*(?:\(\s*(?:link\s*=\s*)?([\"']?)([\w./^*]*)\2\s*\))?\s*$")
 
 

@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 CACHED = 1 << 18
 """Rows times nodes of a part on a CPU."""
 
-LEAST_ROWS = 4096
-"""Rows of a part on a CPU, however many nodes."""
+ROWS = (512, 8192)
+"""Least and most rows of a part on a CPU, however many nodes."""
 
 ACCELERATOR = 1 << 24
 """Rows times nodes of a part on a GPU."""
@@ -118,7 +118,7 @@ def _part_rows(nodes: int) -> int:
     """Rows a part, so that rows times nodes fit in the cache of a core, or fill an accelerator."""
     if default_device().platform != "cpu":
         return max(1, ACCELERATOR // nodes)
-    return max(LEAST_ROWS, CACHED // nodes)
+    return min(max(ROWS[0], CACHED // nodes), ROWS[1])
 
 
 def _arrange(left: Collapsed, layout: BlockLayout, constant: float) -> Groups:

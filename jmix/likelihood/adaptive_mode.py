@@ -20,11 +20,17 @@ from jmix.likelihood.implicit import Mode
 PASSES = 200
 """Most passes over the data."""
 
+RESTART = 40
+"""Passes after which groups that are not done start once more, from zero: u0 may have been far off."""
+
 SMALL = 1e-13
 """Newton decrement ``g'M^{-1}g`` below which one more step ends the search."""
 
 ROUNDED = 1e-8
 """Decrement below which a group that no longer improves is at the limit of rounding, and has converged."""
+
+SHORTEST = 1e-20
+"""Share of a step below which a group is given up."""
 
 SLACK = 1e-11
 """Relative fall of the integrand that counts as rounding."""
@@ -69,19 +75,24 @@ def find_mode(at: Fixed, data: Groups, u0: jax.Array, plan: RowPlan) -> tuple[ja
 
 
 def _advance(s: _State, at: Fixed, data: Groups, plan: RowPlan) -> _State:
-    trial = s.u + s.share * s.step
+    again = (s.passes == RESTART) & ~s.done
+    h = jnp.where(again, -jnp.inf, s.h)
+    trial = jnp.where(again, 0.0, s.u + s.share * s.step)
     there = groups.expand(at, data, trial, plan)
     step, decrement = newton_step(at.lam, there)
     usable = jnp.isfinite(there.h) & jnp.isfinite(decrement)
-    good = usable & ((there.h >= s.h - SLACK * (1.0 + jnp.abs(s.h))) | (decrement < SMALL))
+    good = usable & ((there.h >= h - SLACK * (1.0 + jnp.abs(h))) | (decrement < SMALL))
     stalled = (decrement < ROUNDED) & (decrement >= 0.25 * s.decrement)
+    # far to the right of a mode, Newton on an exponential goes one unit of eta a step: ever longer steps do it in a few
+    slow = (decrement > 1.0) & (jnp.log(s.decrement / decrement) < 3.0 * s.share)
+    share = jnp.where(good, jnp.where(slow & ~again, 2.0 * s.share, 1.0), s.share * jnp.where(usable, 0.5, 0.1))
     return _State(
         u=jnp.where(good, trial, s.u),
-        h=jnp.where(good, there.h, s.h),
+        h=jnp.where(good, there.h, h),
         step=jnp.where(good, step, s.step),
         decrement=jnp.where(good, decrement, s.decrement),
-        share=jnp.where(good, 1.0, s.share * jnp.where(usable, 0.5, 0.1)),
-        done=s.done | (good & ((decrement < SMALL) | stalled)),
+        share=share,
+        done=s.done | (good & ((decrement < SMALL) | stalled)) | (share < SHORTEST),
         passes=s.passes + 1,
     )
 

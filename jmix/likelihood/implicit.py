@@ -205,7 +205,7 @@ def _second(
 
     pull = jax.grad(approx.marginal, argnums=2)(x, data, u)
     rhs = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), pull, each(push, directions))
-    solved = each(solve, rhs)
+    solved = each(solve, rhs) if jax.tree.leaves(rhs) else rhs
     t, moves = jax.tree.map(lambda a: a[0], solved), jax.tree.map(lambda a: a[1:], solved)
 
     def corrected(at: jax.Array, mode: Tree) -> jax.Array:

@@ -51,7 +51,8 @@ class _Search(NamedTuple):
     Attributes:
         u: spherical random effects. random: (n,) ``Z Lambda u``. h: at u, -inf before it is known. step, random_step:
             the Newton step, and what it adds to ``random``. size: the fraction of it to try. decrement: ``g'd`` at u.
-        exact: whether W is taken as observed. done, failed: bool. passes: over the rows.
+        exact: whether W is taken as observed. done, failed, again: bool, the last whether the search has
+            begun anew. passes: over the rows.
     """
 
     u: Effects
@@ -64,18 +65,19 @@ class _Search(NamedTuple):
     exact: jax.Array
     done: jax.Array
     failed: jax.Array
+    again: jax.Array
     passes: jax.Array
 
 
 def find_mode(problem: Problem, u0: Effects, random: jax.Array) -> tuple[Effects, Mode]:
-    """Newton's method with step halving, from u0 with ``random = Z Lambda u0``; from zero where h(u0) is not finite.
+    """Newton's method with step halving, from u0 with ``random = Z Lambda u0``, and from zero where that fails.
 
     Where the log density is not concave, steps from points at which M is not definite take ``|W|`` for W.
     """
     zeros, number = tuple(jnp.zeros_like(v) for v in u0), jnp.zeros((), random.dtype)
     yes, passes = jnp.array(True), jnp.zeros((), jnp.int32)
     start = _Search(
-        u0, random, number - jnp.inf, zeros, jnp.zeros_like(random), number + 1, number, yes, ~yes, ~yes, passes
+        u0, random, number - jnp.inf, zeros, jnp.zeros_like(random), number + 1, number, yes, ~yes, ~yes, ~yes, passes
     )
     end = jax.lax.while_loop(lambda s: ~s.done & (s.passes < PASSES_MAX), lambda s: _advance(problem, s), start)
     converged = end.done & ~end.failed
@@ -89,7 +91,7 @@ def _advance(problem: Problem, s: _Search) -> _Search:
     h = jnp.sum(density) - 0.5 * dot(u, u)
     better = jnp.isfinite(h) & (h >= s.h + GAIN * s.size * s.decrement - NOISE * jnp.abs(h))
     at = s._replace(u=u, random=random, h=h, passes=s.passes + 1)
-    return jax.lax.cond(better, lambda: _turn(problem, at, slope, weights), lambda: _halve(s))
+    return _retry(jax.lax.cond(better, lambda: _turn(problem, at, slope, weights), lambda: _halve(s)))
 
 
 def _turn(problem: Problem, s: _Search, slope: jax.Array, weights: jax.Array) -> _Search:
@@ -114,15 +116,29 @@ def _turn(problem: Problem, s: _Search, slope: jax.Array, weights: jax.Array) ->
 
 
 def _halve(s: _Search) -> _Search:
-    """A shorter step; from a start where h is not finite, zero."""
-    lost = ~jnp.isfinite(s.h)
-    size = jnp.where(lost, 1e-6, 0.5) * s.size
+    """A shorter step; none where h is not finite without one."""
+    size = jnp.where(jnp.isfinite(s.h), 0.5, 0.0) * s.size
     stuck = size < SHORTEST
+    return s._replace(size=size, done=stuck, failed=stuck, passes=s.passes + 1)
+
+
+def _retry(s: _Search) -> _Search:
+    """A search that failed begins again, once, at zero."""
+    again = s.failed & ~s.again
+
+    def clear(values: jax.Array) -> jax.Array:
+        return jnp.where(again, 0.0, values)
+
     return s._replace(
-        u=tuple(jnp.where(lost, 0.0, v) for v in s.u),
-        random=jnp.where(lost, 0.0, s.random),
-        size=size,
-        done=stuck,
-        failed=stuck,
-        passes=s.passes + 1,
+        u=tuple(clear(v) for v in s.u),
+        random=clear(s.random),
+        h=jnp.where(again, -jnp.inf, s.h),
+        step=tuple(clear(v) for v in s.step),
+        random_step=clear(s.random_step),
+        size=jnp.where(again, 1.0, s.size),
+        decrement=clear(s.decrement),
+        exact=s.exact | again,
+        done=s.done & ~again,
+        failed=s.failed & ~again,
+        again=s.again | again,
     )

@@ -56,6 +56,11 @@ class GlmmEstimates(FitBase):
         """How the likelihood was computed: "Laplace", "AGQ", "QMC", "ML" without random terms; or "MAP"."""
         return self.solution.method
 
+    @property
+    def n_points(self) -> int:
+        """Quasi-Monte Carlo points of ``method="qmc"``; 1 otherwise."""
+        return int(np.size(self.objective.data.log_weights)) if self.objective.method == "qmc" and self.terms else 1
+
     @cached_property
     def parts(self) -> Parts:
         """The layout of the parameter vector."""

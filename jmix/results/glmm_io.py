@@ -41,8 +41,8 @@ def save(fit: GlmmFit, path: str | Path) -> None:
             "shape": solution.shape,
             "status": asdict(solution.status),
         },
-        "objective": {"n_agq": objective.n_agq, "method": objective.method, "n_points": _points(fit)},
-        "design": _pack(fit.design, arrays),
+        "objective": {"n_agq": objective.n_agq, "method": objective.method, "n_points": fit.n_points},
+        "design": pack_glmm_design(fit.design, arrays),
     }
     arrays |= {f"solution.{name}": getattr(solution, name) for name in (*_VECTORS, *_MATRICES, *_NATURAL)}
     arrays |= {f"modes.{i}": fit.modes[g] for i, g in enumerate(fit.spec.groups)}
@@ -50,11 +50,8 @@ def save(fit: GlmmFit, path: str | Path) -> None:
     write(path, GLMM, meta, arrays)
 
 
-def _points(fit: GlmmFit) -> int:
-    return int(np.size(fit.objective.data.log_weights)) if fit.objective.method == "qmc" and fit.terms else 1
-
-
-def _pack(design: GlmmDesign, arrays: Arrays) -> dict[str, Any]:
+def pack_glmm_design(design: GlmmDesign, arrays: Arrays) -> dict[str, Any]:
+    """Put the arrays of a design into ``arrays``; returns the rest as plain JSON types."""
     out = pack_design(design.base, arrays)
     response = design.response
     arrays |= {f"response.{name}": v for name in ("y", "size") if (v := getattr(response, name)) is not None}
@@ -75,7 +72,7 @@ def unpack(meta: dict[str, Any], arrays: Arrays) -> GlmmFit:
     """The fit of a file; any of ``archive.UNREADABLE`` where its parts do not fit together."""
     from jmix.results.glmm_fit import GlmmFit
 
-    design = _unpack_design(meta["design"], arrays)
+    design = unpack_glmm_design(meta["design"], arrays)
     terms = design.terms
     spec = unpack_spec(meta["spec"], terms)
     solution = _unpack_solution(meta["solution"], arrays)
@@ -102,7 +99,8 @@ def unpack(meta: dict[str, Any], arrays: Arrays) -> GlmmFit:
     return fit
 
 
-def _unpack_design(meta: dict[str, Any], arrays: Arrays) -> GlmmDesign:
+def unpack_glmm_design(meta: dict[str, Any], arrays: Arrays) -> GlmmDesign:
+    """The inverse of ``pack_glmm_design``; any of ``archive.UNREADABLE`` where the parts do not fit together."""
     base = unpack_design(meta["base"], arrays)
     n = base.y.shape
     size = floats(arrays["response.size"], n) if "response.size" in arrays else None

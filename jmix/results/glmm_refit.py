@@ -36,8 +36,9 @@ def refit(fit: GlmmFit, response: Any) -> GlmmFit:
     _check_categories(fit, y)
     design = replace(design, base=replace(design.base, y=y), response=replace(design.response, y=y))
     old = fit.objective
-    points = {"n_points": int(np.size(old.data.log_weights))} if old.method == "qmc" and fit.terms else {}
-    objective = build_glmm_objective(design, fit.spec, fit.terms, n_agq=max(old.n_agq, 1), method=old.method, **points)
+    objective = build_glmm_objective(
+        design, fit.spec, fit.terms, n_agq=max(old.n_agq, 1), method=old.method, n_points=fit.n_points
+    )
     return replace(fit, design=design, objective=objective, solution=fit_glmm(objective))
 
 

@@ -53,12 +53,13 @@ def title(fit: GlmmFit) -> str:
     mixed = "mixed " if fit.terms else ""
     kind = "Cumulative link" if fit.family.name == "cumulative" else "Generalized linear"
     how = {
-        "Laplace": " (Laplace Approximation)",
-        "AGQ": f" (Adaptive Gauss-Hermite Quadrature, nAGQ = {fit.objective.n_agq})",
-        "QMC": " (Quasi-Monte Carlo)",
-    }
-    estimator = "maximum a posteriori (MAP)" if fit.method == "MAP" else "maximum likelihood"
-    return f"{kind} {mixed}model fit by {estimator}{how.get(fit.method, '')}"
+        "Laplace": "Laplace Approximation",
+        "AGQ": f"Adaptive Gauss-Hermite Quadrature, nAGQ = {fit.objective.n_agq}",
+        "QMC": f"Quasi-Monte Carlo, {fit.n_points} points",
+    }.get(fit.objective.title)
+    estimator = "maximum a posteriori" if fit.method == "MAP" else "maximum likelihood"
+    remarks = [text for text in ("MAP" if fit.method == "MAP" else None, how) if text]
+    return f"{kind} {mixed}model fit by {estimator}" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def family_name(fit: GlmmFit) -> str:

@@ -96,6 +96,18 @@ def format_p_values(values: Iterable[float], digits: int = 3) -> list[str]:
     ]  # fmt: skip
 
 
+def format_p_column(values: Sequence[float], digits: int = 3) -> list[str]:
+    """A column of p-values as R prints it: those from 0.0001 on in one notation, the smaller ones in another."""
+    texts = ["NaN"] * len(values)
+    shown = [i for i, p in enumerate(values) if p >= DOUBLE_PRECISION]
+    for part in ([i for i in shown if values[i] >= 1e-4], [i for i in shown if values[i] < 1e-4]):
+        for i, text in zip(part, format_numbers([values[i] for i in part], digits), strict=True):
+            texts[i] = text
+    space = " " if max((len(texts[i]) for i in shown), default=0) > 6 else ""
+    bound = f"<{space}{format_number(DOUBLE_PRECISION, digits - 2)}"
+    return [bound if p < DOUBLE_PRECISION else text for p, text in zip(values, texts, strict=True)]
+
+
 def abbreviate(names: Sequence[str], length: int) -> list[str]:
     """Distinct names of about ``length`` characters: vowels go first, then small letters, each from the right.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from jmix.estimate.draws import Draws, SamplerSettings, SamplerStats
 from jmix.estimate.objective import build_objective
 from jmix.results.archive import POSTERIOR, UNREADABLE, Arrays, damaged, floats, read, require, write
 from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
-from jmix.results.prior_io import pack_priors, unpack_priors
+from jmix.results.glmm_io import pack_glmm_design, unpack_glmm_design
+from jmix.results.posterior_glmm import GlmmPosterior
+from jmix.results.prior_io import pack_priors, unpack_glmm_priors, unpack_priors
 from jmix.spec.covariance import CovarianceSpec
 
 if TYPE_CHECKING:
@@ -50,19 +52,23 @@ def save(post: Posterior, path: str | Path) -> None:
     arrays: Arrays = {}
     draws = post.draws
     effects = None if draws.effects is None else list(draws.effects)
+    general = post if isinstance(post, GlmmPosterior) else None
     meta = {
-        "family": post.family,
+        "family": general.law.name if general else post.family,
         "spec": pack_spec(post.spec),
         "settings": asdict(draws.settings) | {"seconds": dict(draws.settings.seconds)},
         "effects": effects,
         "priors": pack_priors(post.priors),
-        "design": pack_design(post.design, arrays),
+        "design": pack_glmm_design(general.data, arrays) if general else pack_design(post.design, arrays),
     }
+    if general:
+        meta["objective"] = {name: getattr(post.objective, name) for name in ("n_agq", "method")} | {
+            "n_points": _points(general)
+        }
     arrays |= {"draws.beta": draws.beta, "draws.sigma": draws.sigma, "draws.log_density": draws.log_density}
     arrays |= {f"draws.chol.{i}": chol for i, chol in enumerate(draws.chol)}
     arrays |= {f"draws.effects.{i}": values for i, values in enumerate((draws.effects or {}).values())}
-    if draws.nu is not None:
-        arrays["draws.nu"] = draws.nu
+    arrays |= {f"draws.{name}": v for name in ("nu", "x", "tau") if (v := getattr(draws, name)) is not None}
     arrays |= {f"stats.{name}": np.asarray(getattr(draws.stats, name), dtype=kind) for name, kind in _STATS.items()}
     write(path, POSTERIOR, meta, arrays)
 
@@ -99,9 +105,16 @@ def load_posterior(path: str | Path) -> Posterior:
         raise damaged(path, POSTERIOR) from error
 
 
+def _points(post: GlmmPosterior) -> int:
+    """Points of a quasi-Monte-Carlo integral."""
+    return int(np.size(post.objective.data.log_weights)) if post.objective.method == "qmc" else 1
+
+
 def _build(meta: dict[str, Any], arrays: Arrays) -> Posterior:
     from jmix.results.posterior import Posterior
 
+    if "objective" in meta:
+        return _build_general(meta, arrays)
     design = unpack_design(meta["design"], arrays)
     terms, family = design.terms, meta["family"]
     require(family in FAMILIES)
@@ -109,6 +122,31 @@ def _build(meta: dict[str, Any], arrays: Arrays) -> Posterior:
     draws = _unpack_draws(meta, arrays, design, spec)
     priors: Any = unpack_priors(meta["priors"], design, spec, student=family == "student")
     return Posterior(design, spec, terms, build_objective(design, terms, spec), priors, draws, family)
+
+
+def _build_general(meta: dict[str, Any], arrays: Arrays) -> GlmmPosterior:
+    from jmix.estimate.glmm_objective import build_glmm_objective
+
+    design, options = unpack_glmm_design(meta["design"], arrays), meta["objective"]
+    spec = unpack_spec(meta["spec"], design.terms)
+    require(options["method"] in ("agq", "qmc"))
+    objective = build_glmm_objective(
+        design,
+        spec,
+        design.terms,
+        n_agq=max(int(options["n_agq"]), 1),
+        method=options["method"],
+        n_points=int(options["n_points"]),
+    )
+    draws = _unpack_draws(meta, arrays, design.base, spec)
+    thresholds = design.family.n_thresholds
+    draws = replace(
+        draws,
+        x=floats(arrays["draws.x"], (*draws.shape, objective.size)),
+        tau=floats(arrays["draws.tau"], (*draws.shape, thresholds)) if thresholds else None,
+    )
+    priors: Any = unpack_glmm_priors(meta["priors"], design, spec)
+    return GlmmPosterior(design.base, spec, design.terms, objective, priors, draws)
 
 
 def _unpack_draws(meta: dict[str, Any], arrays: Arrays, design: Design, spec: CovarianceSpec) -> Draws:

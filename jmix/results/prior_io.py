@@ -14,11 +14,14 @@ import numpy as np
 
 from jmix import runtime
 from jmix.design import Design
+from jmix.design_response import GlmmDesign
 from jmix.errors import ModelError
 from jmix.results.archive import require
 from jmix.spec.covariance import CovarianceSpec
+from jmix.spec.glmm_priors import SideColumns, resolve_glmm_priors
 from jmix.spec.prior import ON, Lkj, Prior, WishartLike
-from jmix.spec.priors import PriorRow, PriorSet, resolve_priors
+from jmix.spec.prior_sets import GlmmPriorSet, PriorRow, Priors, PriorSet
+from jmix.spec.priors import resolve_priors
 from jmix.spec.supports import bounds
 
 _WORDS = {"Lkj": Lkj, "WishartLike": WishartLike}
@@ -50,7 +53,7 @@ class Unsaved:
     sample = log_prob
 
 
-def pack_priors(priors: PriorSet | None) -> list[dict[str, Any]] | None:
+def pack_priors(priors: Priors | None) -> list[dict[str, Any]] | None:
     """One dict a row of the table of priors."""
     if priors is None:
         return None
@@ -73,21 +76,53 @@ def unpack_priors(
     """The inverse of ``pack_priors``: every prior is the one in force when the draws were made, defaults too."""
     if rows is None:
         return None
-    require(all(row["on"] in ON for row in rows))
-    with runtime.float64():
-        given = {r["parameter"]: Prior(_unpack(r["distribution"]), r["on"], str(r["text"])) for r in rows}
     priors = resolve_priors(
-        given,
+        _given(rows),
         x_names=design.x_names,
         x_means=design.X.mean(axis=0),
         spec=spec,
         response=design.y,
         student=student,
     )
+    return replace(priors, rows=_marked(priors, rows))
+
+
+def unpack_glmm_priors(
+    rows: list[dict[str, Any]] | None, design: GlmmDesign, spec: CovarianceSpec
+) -> GlmmPriorSet | None:
+    """The inverse of ``pack_priors`` for a generalized model."""
+    if rows is None:
+        return None
+    base = design.base
+    sides = [
+        None if side is None else SideColumns(side.names, side.X.mean(axis=0), side.intercept_only)
+        for side in (design.disp, design.zi)
+    ]
+    priors = resolve_glmm_priors(
+        _given(rows),
+        family=design.family,
+        x_names=base.x_names,
+        x_means=base.X.mean(axis=0),
+        spec=spec,
+        response=base.y,
+        offset=base.offset,
+        dispersion=sides[0],
+        zero=sides[1],
+    )
+    return replace(priors, rows=_marked(priors, rows))
+
+
+def _given(rows: list[dict[str, Any]]) -> dict[str, Prior]:
+    require(all(row["on"] in ON for row in rows))
+    with runtime.float64():
+        return {r["parameter"]: Prior(_unpack(r["distribution"]), r["on"], str(r["text"])) for r in rows}
+
+
+def _marked(priors: Priors, rows: list[dict[str, Any]]) -> tuple[PriorRow, ...]:
+    """The rows of a table of priors, with what was a default."""
     default = {row["parameter"]: bool(row["default"]) for row in rows}
     require([row.parameter for row in priors.rows] == [row["parameter"] for row in rows])
-    marked = tuple(PriorRow(row.parameter, row.prior, default[row.parameter]) for row in priors.rows)
-    return replace(priors, rows=marked)
+    return tuple(PriorRow(row.parameter, row.prior, default[row.parameter]) for row in priors.rows)
 
 
 def _pack(distribution: Any, name: str) -> dict[str, Any] | None:

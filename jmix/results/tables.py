@@ -10,7 +10,7 @@ from jmix.results.numbers import (
     abbreviate,
     format_estimates,
     format_numbers,
-    format_p_values,
+    format_p_column,
     format_statistics,
     round_to,
     zap_small,
@@ -104,7 +104,7 @@ def coefficient_table(estimate: pd.Series, se: pd.Series, symbol: str, p_values:
         (f"{symbol} value", "r", format_statistics(statistic.tolist())),
     ]
     if p_values is not None:
-        columns.append((f"Pr(>|{symbol}|)", "r", format_p_values(p_values.tolist())))
+        columns.append((f"Pr(>|{symbol}|)", "r", format_p_column(p_values.tolist())))
     return Table.of_columns(columns, labels=1)
 
 

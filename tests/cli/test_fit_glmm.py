@@ -110,6 +110,18 @@ def test_a_formula_without_random_terms_is_a_generalized_linear_model(capsys: py
     assert "(Intercept)  -1.2690     0.1449" in out
 
 
+def test_priors_make_it_a_fit_a_posteriori(
+    folder: Path, capsys: pytest.CaptureFixture[str], sleepstudy: pd.DataFrame, fit: jmix.GlmmFit
+) -> None:
+    assert main(["fit", "cbpp", FORMULA, *BINOMIAL, "--prior", "b=normal(0, 0.1)", "--quiet", "--out", "o"]) == 0
+    shrunk = pd.read_csv("o/fixef.csv", index_col="term")["estimate"]
+    assert (shrunk.iloc[1:].abs() < 0.3 * fit.fixef().iloc[1:].abs()).all()
+    linear = "Reaction ~ Days + (1 | Subject)"
+    assert main(["fit", "sleepstudy", linear, "--prior", "b=normal(0, 5)"]) == 0
+    own = jmix.model(linear, sleepstudy, priors={"b": "normal(0, 5)"}).fit("map")
+    assert capsys.readouterr().out == f"{own.summary()}\n"
+
+
 def test_separated_data_are_not_converged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x = np.arange(40.0)
     pd.DataFrame({"y": (x > 19.5).astype(int), "x": x}).to_csv("s.csv", index=False)
@@ -123,6 +135,8 @@ def test_separated_data_are_not_converged(folder: Path, capsys: pytest.CaptureFi
     [
         (("--family", "binomal"), "unknown family 'binomal'. Did you mean 'binomial'?"),
         ((*BINOMIAL, "--link", "sqrt"), "family binomial has no link 'sqrt'"),
+        ((*BINOMIAL, "--ml", "--prior", "b=normal(0, 1)"), "--ml and --prior exclude each other"),
+        ((*BINOMIAL, "--prior", "sigma=normal(0, 1)"), "'binomial' has no dispersion"),
         ((*BINOMIAL, "--agq", "0"), "n_agq=0: give a whole number"),
         ((*BINOMIAL, "--agq", "many"), "argument --agq: invalid int value: 'many'; see 'jmix fit --help'"),
         ((*BINOMIAL, "--method", "pql"), "method='pql': choose 'agq'"),

@@ -86,7 +86,9 @@ def test_the_order_of_rows_and_the_names_of_levels_do_not_matter() -> None:
     _same(fit("y ~ x + (1 + x | g)", data, "poisson"), fit("y ~ x + (1 + x | g)", mixed, "poisson"))
 
 
-@pytest.mark.parametrize("start", [[0, 0, 0.1, 0, 0.1], [2, -1, 2, 0.5, 1.5], [0.5, 0.5, -1, 0.3, -0.4], [1, 0, 0, 0, 0]])
+@pytest.mark.parametrize(
+    "start", [[0, 0, 0.1, 0, 0.1], [2, -1, 2, 0.5, 1.5], [0.5, 0.5, -1, 0.3, -0.4], [1, 0, 0, 0, 0]]
+)
 def test_every_start_leads_to_the_same_optimum(start: list[float]) -> None:
     objective = objective_of("y ~ x + (1 + x | g)", counts(), "poisson")
     _same(fit_glmm(objective, start=np.array(start, dtype=float)), fit_glmm(objective))
@@ -102,7 +104,7 @@ def test_the_factor_has_a_nonnegative_diagonal_and_the_status_its_numbers() -> N
     solution = fit_glmm(objective, start=np.array([0.5, 0.5, -1, 0.3, -0.4]))
     assert np.all(np.diag(objective.spec.split(solution.theta)[0]) > 0)
     status = solution.status
-    assert status.n_hessians == 1 and status.n_evaluations < 30
+    assert status.n_hessians <= 2 and status.n_evaluations < 30
     assert status.decrement < 1e-12 and status.max_gradient < 1e-5 and 0 < status.min_eigenvalue <= 1
 
 
@@ -126,7 +128,7 @@ def test_a_variance_of_zero_is_exact_and_has_no_standard_error() -> None:
     assert status.converged and status.singular
     assert solution.theta[0] == 0.0 and np.isnan(solution.se[2]) and solution.boundary[2]
     assert "standard deviation of (Intercept) is zero" in status.messages[0]
-    np.testing.assert_allclose(solution.beta, plain.beta, rtol=1e-9)
+    np.testing.assert_allclose(solution.beta, plain.beta, rtol=1e-8)
     np.testing.assert_allclose(solution.se[:2], plain.se, rtol=1e-8)
     np.testing.assert_allclose(solution.loglik, plain.loglik, rtol=1e-12)
 
@@ -262,6 +264,15 @@ def test_quadrature_over_crossed_factors_is_refused_with_the_way_out() -> None:
         objective_of("y ~ x + (1 | g) + (1 | h)", data, "poisson", n_agq=5)
 
 
+def test_quasi_monte_carlo_agrees_with_quadrature() -> None:
+    sampled = fit("b ~ x + (1 | g)", counts(), "binomial", method="qmc", n_points=4096)
+    nodes = fit("b ~ x + (1 | g)", counts(), "binomial", n_agq=15)
+    assert sampled.method == "QMC" and sampled.status.converged
+    np.testing.assert_allclose(sampled.loglik, nodes.loglik, atol=1e-4)
+    np.testing.assert_allclose(sampled.x, nodes.x, atol=1e-3)
+    np.testing.assert_allclose(sampled.se, nodes.se, rtol=1e-3)
+
+
 def test_a_start_of_the_wrong_length_is_refused_with_the_names() -> None:
     objective = objective_of("y ~ x + (1 | g)", counts(), "poisson")
     with pytest.raises(ModelError, match=r"start must hold 3 finite numbers.*g\.\(Intercept\)"):
@@ -322,9 +333,9 @@ def test_modes_and_their_covariances_follow_the_users_levels() -> None:
     theta = solution.theta[0]
     for level in (0, 6, 13):
         own = data[data["g"] == f"g{level:02d}"]
-        eta = solution.beta[0] + solution.beta[1] * own["x"].to_numpy()
+        y, eta = own["y"].to_numpy(), solution.beta[0] + solution.beta[1] * own["x"].to_numpy()
 
-        def penalised(b: float, y: np.ndarray = own["y"].to_numpy(), eta: np.ndarray = eta) -> float:
+        def penalised(b: float, y: Any = y, eta: Any = eta) -> float:
             return float(np.sum(np.exp(eta + b) - y * (eta + b)) + 0.5 * (b / theta) ** 2)
 
         best = optimize.minimize_scalar(penalised, bracket=(-1, 1), tol=1e-12).x

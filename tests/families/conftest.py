@@ -36,6 +36,22 @@ def _orders(y: Any, size: Any, eta: Any, aux: Aux, *, family: Family) -> Any:
 _VALUE, _ORDERS = Program(_value, static=("family",)), Program(_orders, static=("family",))
 
 
+RESPONSES, PREDICTORS = 5, 61
+"""The one shape at which derivatives are compiled."""
+
+
+def _padded(values: Any, length: int) -> Any:
+    values = np.asarray(values, dtype=np.float64)
+    return np.concatenate([values, np.full(length - values.size, values[-1])])
+
+
+def _derivatives(family: Family, y: Any, size: Any, eta: Any, aux: Aux) -> Any:
+    rows, columns = np.size(y), np.size(eta)
+    size = np.broadcast_to(np.asarray(size, dtype=np.float64), np.shape(y))
+    padded = (_padded(y, RESPONSES), _padded(size, RESPONSES), _padded(eta, PREDICTORS))
+    return _call(_ORDERS, family, *padded, aux)[:, :rows, :columns]
+
+
 def _call(program: Program, family: Family, y: Any, size: Any, eta: Any, aux: Aux) -> Any:
     y = np.asarray(y, dtype=np.float64)
     size = np.broadcast_to(np.asarray(size, dtype=np.float64), y.shape)
@@ -54,4 +70,4 @@ def density() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def derivatives() -> Callable[..., Any]:
     """``derivatives(family, y, size, eta, aux)``: (5, Y, E), the complete log density and four derivatives in eta."""
-    return functools.partial(_call, _ORDERS)
+    return _derivatives

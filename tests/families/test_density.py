@@ -148,7 +148,7 @@ def test_derivatives_are_finite_and_padding_is_harmless(family: Family, derivati
 
 
 @pytest.mark.parametrize("name", ["gamma", "inverse_gaussian", "beta"])
-def test_padding_of_positive_families_is_finite(name: str, density: Callable[..., Any]) -> None:
+def test_padding_of_positive_families_is_finite(name: str) -> None:
     import jax
     import jax.numpy as jnp
 
@@ -157,7 +157,8 @@ def test_padding_of_positive_families_is_finite(name: str, density: Callable[...
     family = resolve_family(name)
     with jax.enable_x64(True):
         aux = Aux(jnp.asarray(0.3))
-        out = jax.vmap(jax.value_and_grad(lambda e: log_density(family, 0.0, 1.0, e, aux)))(jnp.linspace(-2.0, 2.0, 5))
+        row = jax.value_and_grad(lambda e: log_density(family, 0.0, 1.0, e, aux))
+        out = jax.jit(jax.vmap(row))(jnp.linspace(-2.0, 2.0, 5))
     assert all(np.isfinite(part).all() for part in out)
 
 
@@ -194,7 +195,7 @@ def test_two_categories_are_bernoulli(link: str, density: Callable[..., Any]) ->
     aux = Aux(tau=np.array([0.0]))
     ordinal = density(resolve_family("cumulative", link), [0.0, 1.0], 1.0, eta, aux)
     bernoulli = density(resolve_family("bernoulli", link), [1.0, 0.0], 1.0, -eta, Aux())
-    np.testing.assert_allclose(ordinal, bernoulli, rtol=1e-14)
+    np.testing.assert_allclose(ordinal, bernoulli, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "student", "gamma", "inverse_gaussian", "beta"])

@@ -90,20 +90,16 @@ CDF: dict[str, Exact] = {
 }
 
 
-def log_factorial(y: int) -> Decimal:
-    total = Decimal(0)
-    for k in range(2, y + 1):
-        total += Decimal(k).ln()
-    return total
-
-
 def log_rising(r: Decimal, y: int) -> Decimal:
-    total = Decimal(0)
-    for k in range(y):
-        total += (r + k).ln()
-    return total
+    """``log(r (r + 1) ... (r + y - 1))``."""
+    return functools.reduce(lambda product, k: product * (r + k), range(y), ONE).ln()
 
 
+def log_factorial(y: int) -> Decimal:
+    return log_rising(ONE, y)
+
+
+@functools.cache
 def log_gamma(x: Decimal) -> Decimal:
     """Stirling's series at x + 60."""
     bernoulli = [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798)]
@@ -139,9 +135,11 @@ def zero_count(name: str, link: str, zero: str, y: int, eta: Decimal) -> Decimal
 
 
 def category(link: str, y: int, eta: Decimal) -> Decimal:
-    a = CDF[link](Decimal(float(TAU[y])) - eta) if y < 4 else ONE
-    b = CDF[link](Decimal(float(TAU[y - 1])) - eta) if y else Decimal(0)
-    return (a - b).ln()
+    """By a difference in the lower tail, where the digits are, for a symmetric link."""
+    a, b = (None if k in {-1, 4} else Decimal(float(TAU[k])) - eta for k in (y, y - 1))
+    if link != "cloglog" and (b if a is None else a) > 0:  # type: ignore[operator]
+        a, b = (None if b is None else -b), (None if a is None else -a)
+    return ((ONE if a is None else CDF[link](a)) - (0 if b is None else CDF[link](b))).ln()
 
 
 def positive(name: str, link: str, y: float, eta: Decimal) -> Decimal:
@@ -196,6 +194,8 @@ def cases() -> list[tuple[Family, list[float], np.ndarray, Callable[..., Exact]]
         for link, zero in [("log", ""), ("log", "inflated"), ("log", "hurdle"), ("identity", "hurdle"), ("sqrt", "")]:
             family = resolve_family(name, link, zero)
             eta = POSITIVE if link != "log" else np.minimum(ETA, 5.0)
+            if (link, zero) == ("identity", "hurdle"):
+                eta = np.maximum(POSITIVE, 0.05)  # below, the fourth derivative at y = 1 loses digits: 1/mu^4 cancels
             found.append(
                 (family, [0, 1, 9], eta, lambda y, f=family: partial(zero_count, f.name, f.link, f.zero, int(y)))
             )

@@ -12,7 +12,9 @@ from jmix.design import Design, RandomTerm
 from jmix.design_response import GlmmDesign, Response
 from jmix.errors import ModelError
 from jmix.families import resolve_family
+from jmix.likelihood import implicit
 from jmix.likelihood.importance import chain_rules, log_ratios, summarise, tail_points
+from jmix.likelihood.importance_fit import build_sampled
 from jmix.likelihood.importance_run import importance
 from jmix.likelihood.laplace import build_laplace
 from jmix.spec.covariance import CovarianceSpec, Term
@@ -22,6 +24,8 @@ Array = Any
 RATIOS = runtime.Program(
     lambda x, data, u, tails, rules, approx: log_ratios(approx, x, data, u, tails, rules, 4), static=("approx",)
 )
+FIRST = runtime.Program(lambda x, data, u, approx: implicit.value_and_grad(approx, x, data, u), static=("approx",))
+HESSIAN = runtime.Program(lambda x, data, u, approx: implicit.hessian(approx, x, data, u), static=("approx",))
 MODE = runtime.Program(lambda x, data, u, approx: approx.find_mode(x, data, u)[0], static=("approx",))
 
 POINTS, STEP = np.linspace(-8, 8, 65, retstep=True)
@@ -29,8 +33,10 @@ MASS = STEP * np.exp(-(POINTS**2) / 2) / np.sqrt(2 * np.pi)
 """Trapezoidal rule for the standard normal: its error falls faster than any power of the step."""
 
 
-def make(family: str, codes: dict[str, Array], seed: int, slope: str = "") -> tuple[Any, Array, Array, Array]:
-    """A design with intercepts by each grouping factor; the approximation, its data, eta of the fixed part, and y."""
+def make_design(
+    family: str, codes: dict[str, Array], seed: int, slope: str = ""
+) -> tuple[GlmmDesign, CovarianceSpec, Array, Array, Array]:
+    """A design with intercepts by each grouping factor, its specification, eta of the fixed part, y and predictor."""
     rng = np.random.default_rng(seed)
     n = next(iter(codes.values())).size
     column, ones = rng.normal(size=n), np.ones(n)
@@ -63,7 +69,13 @@ def make(family: str, codes: dict[str, Array], seed: int, slope: str = "") -> tu
     )
     design = GlmmDesign(base, resolve_family(family), Response(y, None, ()), None, None, None)
     spec = CovarianceSpec(tuple(Term(t.group, tuple(t.names)) for t in base.terms))
-    return build_laplace(design, spec, base.terms), fixed, y, column
+    return design, spec, fixed, y, column
+
+
+def make(family: str, codes: dict[str, Array], seed: int, slope: str = "") -> tuple[Any, Array, Array, Array]:
+    """The Laplace approximation of such a design, eta of the fixed part, y and predictor."""
+    design, spec, *rest = make_design(family, codes, seed, slope)
+    return build_laplace(design, spec, design.base.terms), *rest
 
 
 def bernoulli(y: Array, eta: Array) -> Array:
@@ -176,3 +188,23 @@ def test_too_many_nodes_are_refused() -> None:
     with pytest.raises(ModelError, match=r"15 nodes for each of 4 random effects"):
         chain_rules(approx, 3, 15)
     assert np.prod([len(rule.nodes) for rule in chain_rules(approx, 3)]) <= 256
+
+
+def test_the_simulated_likelihood_has_exact_derivatives(near: Any) -> None:
+    i = np.arange(36)
+    codes = {"b": i // 3, "a": i // 9, "d": (i // 2 + i // 18) % 2}
+    design, spec = make_design("bernoulli", codes, 6)[:2]
+    approx, data, _ = build_sampled(design, spec, design.base.terms, n_points=16, seed=3, nodes=3)
+    x, zeros = np.array([0.3, 0.5, 0.7, 1.1, 0.9]), tuple(np.zeros(s) for s in approx.sizes)
+    value, gradient, u, _ = FIRST(x, data, zeros, approx=approx)
+    plain = build_laplace(design, spec, design.base.terms)
+    same = importance(plain[0], x, plain[1], n_points=16, replications=1, nodes=3, seed=3)
+    near(value, same.loglik, 1e-10)
+    step, slopes, curvature = 1e-4, [], []
+    for unit in np.eye(x.size):
+        at = [FIRST(x + k * step * unit, data, u, approx=approx) for k in (1, -1, 2, -2)]
+        f, g = [float(a[0]) for a in at], [np.asarray(a[1]) for a in at]
+        slopes.append((8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * step))
+        curvature.append((8 * (g[0] - g[1]) - (g[2] - g[3])) / (12 * step))
+    near(gradient, np.array(slopes), 1e-8)
+    near(HESSIAN(x, data, u, approx=approx), np.array(curvature), 1e-7)

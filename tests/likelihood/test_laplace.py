@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from jmix import runtime
+from jmix.datasets import load_data
 from jmix.design import Design
-from jmix.design_response import GlmmDesign, Response
+from jmix.design_response import GlmmDesign, Response, build_glmm_design
 from jmix.errors import ModelError
 from jmix.families import Family, resolve_family
 from jmix.likelihood import implicit
+from jmix.likelihood.adaptive_build import build_adaptive
 from jmix.likelihood.laplace import Laplace, build_laplace
+from jmix.spec.covariance import CovarianceSpec, Term
 
 Array = Any
 
@@ -306,6 +309,37 @@ def test_solve_inverts_the_negative_hessian_of_joint(case: Any, near: Any, twin:
     solved = problem.restore.levels(SOLVE(problem.x, problem.data, u, inner, approx=problem.approx))
     for group, values in by_group(problem, np.linalg.solve(dense.m, rhs)).items():
         near(solved[group], values, 1e-8)
+
+
+def test_one_factor_equals_quadrature_with_one_node(case: Any, near: Any) -> None:
+    problem = Problem(case, "terms of one factor", "nbinom2", 4, weighted=True)
+    approx, data, restore = build_adaptive(problem.design, problem.model.spec, problem.base.terms, 1)
+    with runtime.float64():
+        start = approx.start(data)
+    other, u, _ = VALUE(problem.x, data, start, approx=approx)
+    value, own, _ = problem.value()
+    near(value, other, 1e-10)
+    for group, modes in restore.levels(u).items():
+        near(problem.restore.levels(own)[group], modes, 1e-8)
+
+
+def test_verbal_aggression_agrees_with_lme4() -> None:
+    """The log likelihood at the estimates of glmer 1.1: shared/reference/glmm.json."""
+    data = load_data("VerbAgg")
+    formula = "r2 ~ Anger + Gender + btype + situ + (1 | id) + (1 | item)"
+    design = build_glmm_design(formula, data, resolve_family("binomial"))
+    spec = CovarianceSpec(tuple(Term(t.group, tuple(t.names)) for t in design.terms))
+    approx, arrays, _ = build_laplace(design, spec, design.terms)
+    assert design.base.x_names[1:3] == ["Anger", "GenderM"]
+    beta = [0.199049476394989, 0.057429956695581, 0.320710434446602]
+    beta += [-1.0587991578397, -2.1054009570824, -1.05546366906205]
+    x = np.array([*beta, 1.33970910622663, 0.49530404636762])
+    u = tuple(np.zeros(size) for size in approx.sizes)
+    value, gradient, u, _ = VALUE_AND_GRAD(x, arrays, u, approx=approx)
+    assert abs(float(value) - -4075.69985987293) < 1e-7
+    assert np.max(np.abs(gradient)) < 2e-3
+    moved = VALUE_AND_GRAD(1.01 * x, arrays, u, approx=approx)[3]
+    assert bool(moved.converged) and int(moved.iterations) <= 4
 
 
 def test_warm_start_and_bad_start_find_the_same_mode(case: Any, near: Any) -> None:

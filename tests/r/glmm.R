@@ -21,7 +21,9 @@ random_effects <- function(modes, sds) {
   list(grpvar = as.character(r$grpvar), term = as.character(r$term), grp = as.character(r$grp), condval = r$condval,
        condsd = as.data.frame(sds)$condval)
 }
-covariances <- function(v) lapply(unname(v), function(m) unname(as.matrix(m)[seq_len(nrow(m)), , drop = FALSE]))
+covariances <- function(v) lapply(seq_along(v), function(i) {
+  list(grp = sub("\\.[0-9]+$", "", names(v)[i]), cov = unname(as.matrix(v[[i]])[seq_len(nrow(v[[i]])), , drop = FALSE]))
+})
 
 fit_glmmTMB <- function(model, data) {
   formula <- function(text) if (is.null(text)) ~0 else as.formula(text)

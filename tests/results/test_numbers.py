@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from jmix.results.numbers import abbreviate, format_estimates, format_numbers, format_p_values, zap_small
+from jmix.results.numbers import (
+    abbreviate,
+    format_estimates,
+    format_numbers,
+    format_p_column,
+    format_p_values,
+    zap_small,
+)
 from jmix.results.text_table import Table, render_text, shorten
 
 NAN, INF = float("nan"), float("inf")
@@ -63,6 +70,22 @@ def test_p_values_below_the_precision_of_a_double_are_bounds() -> None:
         "1",
         "NaN",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [  # format.pval(values, digits = 3)
+        ([1.7912e-09, 0.0012123, 0.00054912, 0.00021823], ["1.79e-09", "0.001212", "0.000549", "0.000218"]),
+        ([0.012123, 0.12345678, 0.5, 0.0012345], ["0.01212", "0.12346", "0.50000", "0.00123"]),
+        ([0.00001234567, 0.00123456], ["1.23e-05", "0.00123"]),
+        ([0.0, 0.893], ["<2e-16", "0.893"]),
+        ([0.0, 1e-300, 5.04e-05], ["< 2e-16", "< 2e-16", "5.04e-05"]),
+        ([0.0, 0.0], ["<2e-16", "<2e-16"]),
+        ([], []),
+    ],
+)
+def test_a_column_of_p_values_is_rs(values: list[float], texts: list[str]) -> None:
+    assert [text.strip() for text in format_p_column(values)] == texts
 
 
 def test_small_values_vanish_beside_large_ones() -> None:

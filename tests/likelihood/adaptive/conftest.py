@@ -84,7 +84,9 @@ class Case:
     def brute(self, reach: float = 9.0) -> float:
         """The log likelihood by integration over each group's u on a grid or, for q = 1, by adaptive quadrature."""
         q = self.Z.shape[1]
-        return sum(self._line(j, reach) if q == 1 else self._grid(j, reach, q) for j in range(len(self.terms[0].levels)))
+        return sum(
+            self._line(j, reach) if q == 1 else self._grid(j, reach, q) for j in range(len(self.terms[0].levels))
+        )
 
     def _line(self, j: int, reach: float) -> float:
         def f(u: float) -> float:
@@ -105,9 +107,7 @@ class Case:
         return float(special.logsumexp(values) + q * np.log(axis[1] - axis[0]))
 
 
-def log_density(
-    family: Family, y: Array, size: Any, eta: Array, phi: Any, pi: Any, tau: Any, nu: Any
-) -> Array:
+def log_density(family: Family, y: Array, size: Any, eta: Array, phi: Any, pi: Any, tau: Any, nu: Any) -> Array:
     """Complete log densities from scipy.stats."""
     if family.zero:
         base = replace(family, zero="")

@@ -41,7 +41,9 @@ def test_quasi_monte_carlo_moments() -> None:
     rule = sobol_normal(1 << 14, 3, seed=1)
     w = np.exp(rule.log_weights)
     assert w.sum() == pytest.approx(1.0, abs=1e-4)
-    np.testing.assert_allclose((w[:, None, None] * rule.nodes[:, :, None] * rule.nodes[:, None, :]).sum(0), np.eye(3), atol=1e-3)
+    np.testing.assert_allclose(
+        (w[:, None, None] * rule.nodes[:, :, None] * rule.nodes[:, None, :]).sum(0), np.eye(3), atol=1e-3
+    )
     assert not np.array_equal(rule.nodes, sobol_normal(1 << 14, 3, seed=2).nodes)
     np.testing.assert_array_equal(rule.nodes, sobol_normal(1 << 14, 3, seed=1).nodes)
 
