@@ -200,7 +200,7 @@ class GlmmModel:
         objective = self.objective(n_agq, integration, n_points)
         run = sample_glmm_full if marginal is False and groups else sample_glmm_marginal
         kept = run(objective, priors, options)
-        posterior = GlmmPosterior(self.design, self.spec, self.terms, objective, priors, kept)
+        posterior = GlmmPosterior(self.design.base, self.spec, self.terms, objective, priors, kept)
         if not posterior.status.converged:
             warnings.warn("; ".join(posterior.status.messages), ConvergenceWarning, stacklevel=2)
         return posterior
@@ -220,7 +220,7 @@ class GlmmModel:
         Options(draws=draws, seed=seed).check()
         objective, priors = self.objective(), self.priors
         kept = draw_glmm_priors(objective, priors, int(draws), int(seed))
-        return GlmmPosterior(self.design, self.spec, self.terms, objective, priors, kept)
+        return GlmmPosterior(self.design.base, self.spec, self.terms, objective, priors, kept)
 
     def log_marginal(
         self,

@@ -16,12 +16,16 @@ from jmix.estimate.boundary import SMALL, SNAP_COST, canonical_signs, snapped_ph
 from jmix.estimate.glmm_objective import GlmmObjective
 from jmix.estimate.glmm_search import Search, minimise
 from jmix.estimate.newton import Point, descends
+from jmix.estimate.trust_region import propose
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 POLISH = 60
 """Most steps for the other parameters after something was set to zero."""
+
+HOPE = 10.0
+"""How many times the gain that the Hessian foresees the other parameters might bring; more is not tried."""
 
 
 class Space(Protocol):
@@ -102,7 +106,12 @@ def _polished(space: Space, search: Search, z: FloatArray, zero: BoolArray) -> S
         full["hessian"] = space.second(whole(part))
         return full["hessian"][np.ix_(free, free)]
 
-    found = minimise(first, second, z[free], guess, max_iterations=POLISH)
+    at = first(z[free])
+    search.n_evaluations += 1
+    gain = float(propose(np, at.gradient, guess, np.inf).decrement) if np.isfinite(at.value) else 0.0
+    if not at.value - HOPE * gain <= worst:
+        return None
+    found = minimise(first, second, z[free], guess, at=at, max_iterations=POLISH)
     search.n_evaluations += found.n_evaluations
     search.n_hessians += found.n_hessians
     if not found.settled or found.at.value > worst or descends(full["hessian"]):

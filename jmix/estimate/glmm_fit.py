@@ -46,7 +46,8 @@ class Coordinates:
 
     def second(self, z: FloatArray) -> FloatArray:
         """Exact Hessian."""
-        return np.asarray(-(self.scale.T @ self.objective.hessian(self.x(z)) @ self.scale))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(-(self.scale.T @ self.objective.hessian(self.x(z)) @ self.scale))
 
 
 def fit_glmm(objective: GlmmObjective, *, start: FloatArray | None = None, max_iterations: int = 200) -> GlmmSolution:
@@ -61,6 +62,7 @@ def fit_glmm(objective: GlmmObjective, *, start: FloatArray | None = None, max_i
     Warns:
         ConvergenceWarning: the search did not arrive, or some estimates are unbounded; ``status`` says which and why.
     """
+    objective.forget()
     begin = find_start(objective.design, objective.terms, objective.spec)
     x0 = begin.x
     if start is not None:

@@ -30,7 +30,7 @@ points at every evaluation.
 """
 
 HESSIAN_NUMBERS = 30_000_000
-"""Rows times directions that are pushed forward together."""
+"""Numbers of all directions that are pushed forward together."""
 
 
 def _value_and_grad(x: Any, data: Any, u0: Any, approx: implicit.Approximation) -> Any:
@@ -66,12 +66,9 @@ class Modes(NamedTuple):
 
 @dataclass
 class _Warm:
-    """The modes from which the next search starts, and counts."""
+    """The modes from which the next search starts."""
 
     modes: Modes | None = None
-    value: float = np.nan
-    evaluations: int = 0
-    restarts: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,18 +137,16 @@ class GlmmObjective:
         The search for the modes starts from those of the last evaluation, and again from zero if that fails.
         """
         value, gradient, modes = self._first(x)
-        self._warm.value, self._warm.modes = value, modes
+        self._warm.modes = modes
         return value, gradient
 
     def _first(self, x: FloatArray) -> tuple[float, FloatArray, Modes]:
         x = np.array(x, dtype=np.float64)
-        self._warm.evaluations += 1
         last = self._warm.modes
         if last is not None and last.converged:
             value, gradient, modes = self._search(x, last.u)
             if modes.converged and np.isfinite(value):
                 return value, gradient, modes
-            self._warm.restarts += 1
         return self._search(x, self._zeros)
 
     @cached_property
@@ -169,9 +164,7 @@ class GlmmObjective:
         """The modes at x, from the cache where the last evaluation was there."""
         last = self._warm.modes
         if last is None or not np.array_equal(last.x, x):
-            self.evaluate(x)
-            last = self._warm.modes
-        assert last is not None
+            last = self._warm.modes = self._first(x)[2]
         return last
 
     def hessian(self, x: FloatArray) -> FloatArray:
@@ -185,8 +178,13 @@ class GlmmObjective:
         """Directions that are pushed forward together; one grouping factor is worked on in small parts anyway."""
         if len(self.spec.groups) == 1:
             return None
-        width = HESSIAN_NUMBERS // max(1, self.design.base.X.shape[0])
+        rows = self.design.base.X.shape[0]
+        width = HESSIAN_NUMBERS // max(1, self.approx.numbers(self.data) if self.terms else rows)
         return None if width >= self.size else max(1, width)
+
+    def forget(self) -> None:
+        """Drop the modes found so far, so that what follows does not depend on them."""
+        self._warm.modes = None
 
     def loglik(self, x: FloatArray) -> float:
         """Log likelihood at x."""

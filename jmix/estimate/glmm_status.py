@@ -89,7 +89,9 @@ def status_of(search: Search, findings: Findings, eigenvalues: FloatArray) -> St
     definite = bool(np.all(eigenvalues > 0))
     messages = [*findings.notes, *findings.fatal]
     if search.interrupted:
-        messages.append("interrupted: these are the best estimates so far; fit again with start=fit.x to go on")
+        messages.append(
+            "interrupted: these are the best estimates so far; fit again with start=fit.solution.x to go on"
+        )
     elif not fine:
         messages.append(_not_arrived(search, decrement))
     elif not definite:

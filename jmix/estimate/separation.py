@@ -243,11 +243,10 @@ class _Rows:
         upper, lower = (ups, downs) if sign > 0 else (downs, ups)
         if upper.min() < lower.max():
             return ""
-        middle = "" if upper.min() > lower.max() else f"; both occur at {upper.min():.6g}"
-        return (
-            f"every one of the {self.wording.noun} above {lower.max():.6g} is {above} and every one below "
-            f"{upper.min():.6g} is {below}{middle}"
-        )
+        low, high, all_ = lower.max(), upper.min(), f"every one of the {self.wording.noun}"
+        if low < high:
+            return f"{all_} up to {low:.6g} is {below} and every one from {high:.6g} on is {above}"
+        return f"{all_} below {low:.6g} is {below} and every one above is {above}; both occur at {low:.6g}"
 
 
 def _reference(rows: _Rows, found: Recession, support: Sequence[int], factors: dict[str, list[str]]) -> str:

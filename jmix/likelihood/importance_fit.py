@@ -72,6 +72,11 @@ class Sampled(Laplace):
         ratios = jax.lax.map(draw, data.tails, batch_size=self.batch)
         return super().marginal(x, rows, u) + jax.nn.logsumexp(ratios + data.logs)
 
+    def numbers(self, data: SampledData) -> int:  # type: ignore[override]
+        """Numbers that one direction of a derivative holds at once: rows times nodes times draws."""
+        nodes = int(np.prod([rule.nodes.shape[0] for rule in data.rules]))
+        return self.batch * nodes * int(data.rows.y.shape[0])
+
 
 def build_sampled(
     design: GlmmDesign,

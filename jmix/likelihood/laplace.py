@@ -124,6 +124,12 @@ class Laplace:
         """Eta (n,), rows in the order of ``data``."""
         return fixed_eta(x, data.rows, self.plan) + spread(data.crossing, scale(lambdas(x, self.plan), u))
 
+    def numbers(self, data: LaplaceData) -> int:
+        """Numbers that one direction of a derivative holds at once: rows, and the matrix of the tail."""
+        tail = data.crossing.tail
+        width = 0 if tail is None else sum(q * j for q, j in tail.sizes)
+        return int(data.rows.y.shape[0]) + width**2
+
     def _newton(self, at: System, u: Effects, random: jax.Array, slope: jax.Array) -> laplace_mode.Step:
         """``d = M^{-1} g``, ``Z Lambda d`` and ``g'd`` for the gradient g of h.
 

@@ -22,8 +22,8 @@ IntArray = npt.NDArray[np.intp]
 BLOCK_COST = 0.5
 """Work that a block costs beyond its rows, in rows."""
 
-SCATTER_COST = 1.5
-"""Work of adding a block to its group where groups take several, in rows."""
+SCATTER_COST = 8.0
+"""Work of adding a block to its group where any group takes several, in rows (measured, 2 cores)."""
 
 LEAST_BLOCKS = 4096
 """Blocks of wide designs: enough to fill the vector units."""
@@ -120,8 +120,7 @@ def block_width(sizes: npt.NDArray[np.intp]) -> int:
 
     def work(m: int) -> float:
         blocks = -(-distinct // m)
-        scattered = np.where(blocks > 1, blocks, 0)
-        return float(counts @ (blocks * (m + BLOCK_COST) + SCATTER_COST * scattered))
+        return float(counts @ blocks) * (m + BLOCK_COST + (SCATTER_COST if blocks[-1] > 1 else 0.0))
 
     return int(min(tried.tolist(), key=work))
 

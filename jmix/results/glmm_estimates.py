@@ -112,7 +112,14 @@ class GlmmEstimates(FitBase):
         return pd.Series(values, index=self.parts.names[component], name="estimate")
 
     def vcov(self, component: str = "cond") -> pd.DataFrame:
-        """Covariance matrix of the coefficients of a component, from the exact Hessian of all parameters."""
+        """Covariance matrix of the coefficients of a component, from the exact Hessian of all parameters.
+
+        "all" gives that of every parameter as it is estimated: theta, the log dispersion, the first threshold and logs
+        of the differences of the others included.
+        """
+        if component == "all":
+            names = self.objective.names
+            return pd.DataFrame(self.solution.vcov, index=names, columns=names)
         names = self.parts.names[component] if self.parts.of(component) else []
         return pd.DataFrame(self._covariance(component), index=names, columns=names)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -131,9 +131,3 @@ def _simulated(fit: GlmmFit, n: int, rng: np.random.Generator) -> FloatArray:
         below += draw < y
         equal += draw == y
     return np.asarray((below + rng.uniform(size=y.size) * (equal + 1.0)) / (n + 1.0))
-
-
-def finite(values: Any) -> FloatArray:
-    """The finite ones among the values."""
-    array = np.asarray(values, dtype=np.float64)
-    return array[np.isfinite(array)]

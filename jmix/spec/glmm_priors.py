@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix import runtime
+from jmix.errors import ModelError
 from jmix.spec.covariance import CovarianceSpec
 from jmix.spec.names import plain
 from jmix.spec.prior import Prior, prior
@@ -207,7 +208,10 @@ def _dispersion(
         default = prior("half_student_t(3, 2.5)")
     else:
         default = prior("gamma(0.01, 0.01)")
-    return resolver.positive(part, (part,), default), None
+    own = resolver.positive(part, (part,), default)
+    if part != "sigma" and own.on != "value":
+        raise ModelError(f"the prior of {part} is on its {own.on}, which only a standard deviation has")
+    return own, None
 
 
 def _zero(

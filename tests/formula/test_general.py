@@ -17,7 +17,6 @@ from jmix.families import resolve_family
 from jmix.formula import parse_formula
 from jmix.formula.encoding import Encoding
 from jmix.formula.parse import parse_side
-from tests.formula.test_parse import HOSTILE, HUGE
 
 I30 = np.arange(30)
 FRAME = pd.DataFrame({"y": I30 * 7 % 5 % 2, "n": 2 + I30 % 4, "x": np.cos(I30), "g": I30 % 5})
@@ -75,30 +74,6 @@ def test_any_one_sided_formula(text: str) -> None:
 def test_any_characters(text: str) -> None:
     build_or_refuse(f"{text} ~ x")
     build_or_refuse("y ~ x", zi=text)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_code_is_refused_wherever_it_stands(text: str) -> None:
-    left, _, right = text.partition("~")
-    with pytest.raises(FormulaError):
-        parse_formula(text, general=True)
-    with pytest.raises(FormulaError):
-        parse_formula(f"cbind(y, {right if left.strip() == 'y' else left}) ~ x", general=True)
-    with pytest.raises(FormulaError, match="zi: "):
-        parse_side(f"~ {right if left.strip() == 'y' else left}", "zi")
-
-
-@pytest.mark.parametrize("text", HUGE, ids=range(len(HUGE)))
-def test_huge_formulas_are_refused(text: str) -> None:
-    right = text.partition("~")[2]
-    with pytest.raises(FormulaError):
-        parse_side(f"~{right}", "disp")
-
-
-@pytest.mark.parametrize("text", HUGE[:5], ids=range(5))
-def test_deep_left_sides_are_refused(text: str) -> None:
-    with pytest.raises(FormulaError):
-        parse_formula(f"cbind({text.partition('~')[2]}, y) ~ x", general=True)
 
 
 def test_a_one_sided_formula_is_read_like_the_right_side() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from jmix.errors import FormulaError
 from jmix.formula import ParsedFormula, RandomPart, parse_formula
+from jmix.formula.parse import parse_side
 
 HOSTILE = [
     'y ~ __import__("os").system("id")',
@@ -132,6 +133,30 @@ def test_huge_formulas_are_refused_soon(text: str) -> None:
     with pytest.raises(FormulaError):
         parse_formula(text)
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_code_is_refused_wherever_it_stands(text: str) -> None:
+    left, _, right = text.partition("~")
+    with pytest.raises(FormulaError):
+        parse_formula(text, general=True)
+    with pytest.raises(FormulaError):
+        parse_formula(f"cbind(y, {right if left.strip() == 'y' else left}) ~ x", general=True)
+    with pytest.raises(FormulaError, match="zi: "):
+        parse_side(f"~ {right if left.strip() == 'y' else left}", "zi")
+
+
+@pytest.mark.parametrize("text", HUGE, ids=range(len(HUGE)))
+def test_huge_formulas_are_refused(text: str) -> None:
+    right = text.partition("~")[2]
+    with pytest.raises(FormulaError):
+        parse_side(f"~{right}", "disp")
+
+
+@pytest.mark.parametrize("text", HUGE[:5], ids=range(5))
+def test_deep_left_sides_are_refused(text: str) -> None:
+    with pytest.raises(FormulaError):
+        parse_formula(f"cbind({text.partition('~')[2]}, y) ~ x", general=True)
 
 
 def test_a_long_sum_is_fine() -> None:

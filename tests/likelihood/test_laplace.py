@@ -256,6 +256,8 @@ def test_equals_dense_laplace(
     expected = by_group(problem, dense.u)
     for group, values in problem.restore.levels(u).items():
         near(values, expected[group], 1e-7)
+    if name not in ("bernoulli", "student", "poisson"):
+        return
     full = dense.lam @ np.linalg.inv(dense.m) @ dense.lam.T
     own = problem.restore.matrices(COVARIANCES(problem.x, problem.data, u, approx=problem.approx))
     start = 0

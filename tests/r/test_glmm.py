@@ -133,6 +133,23 @@ MODELS = {
     "wine agq": Spec("rating ~ temp + contact + (1 | judge)", "wine", "cumulative", "", "clmm", "probit", 10),
 }
 
+QUICK = {
+    *("logit slope", "cloglog", "share", "toenail agq", "nested counts, slope", "crossed slopes", "epil nbinom1"),
+    *(
+        "ticks, three factors",
+        "zero-inflated",
+        "hurdle nbinom2",
+        "gamma disp",
+        "beta disp",
+        "student",
+        "ordinal crossed",
+    ),
+    *("wine agq", "no random terms, zeros"),
+}
+"""Run by default; the others, each of which compiles programs of its own, with ``-m slow`` or ``-m ""``."""
+
+NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in MODELS]
+
 DISPERSION = {"gaussian": 0.5, "gamma": -1.0}
 """Our log dispersion per glmmTMB 1.1.5's: that of a Gaussian is the log variance, that of a gamma the log shape."""
 
@@ -231,13 +248,13 @@ def compare_random_effects(found: Any, expected: Any, tolerance: float, observed
                 near(sds[group][term], theirs["condsd"], float(theirs["condsd"].max()), tolerance)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_committed_numbers_of_r(name: str, committed: Any) -> None:
     compare(name, committed[name])
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_r_live(name: str, live: Any) -> None:
     compare(name, live[name])
 

@@ -87,6 +87,10 @@ CASES = {
         fixed="x z", slopes="x z", size="n",
     ),
 }  # fmt: skip
+QUICK = {"bernoulli, slope", "zero-inflated", "inverse gaussian", "ordinal, slope"}
+"""Run by default; the others with ``-m slow`` or ``-m ""``."""
+
+NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
 HEAVY = ("trials, two slopes",)
 """Three dimensions: the likelihood and its gradient, not the curvature."""
 
@@ -121,7 +125,7 @@ def fit(name: str) -> Any:
     return jmix.glmm(case.formula, glmm_data.data(case.data), family=case.family, n_agq=case.nodes, **case.options)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_log_likelihood(name: str) -> None:
     """To the error of the quadrature: some 1e-7 with fifteen nodes for the binary data."""
     found = fit(name)
@@ -129,7 +133,7 @@ def test_log_likelihood(name: str) -> None:
     np.testing.assert_allclose(found.loglik, twin(name).loglik(found.solution.x), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_estimates_and_standard_errors(name: str) -> None:
     found = fit(name)
     x, se = found.solution.x, found.solution.se

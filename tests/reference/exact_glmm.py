@@ -1,6 +1,6 @@
 """Independent program for the models of glmm.json: estimates, standard errors and log likelihood to eight digits.
 
-``python tests/reference/exact_glmm.py`` writes exact_glmm.json in ten minutes. It shares no code with jmix: each group is
+``python tests/reference/exact_glmm.py`` writes exact_glmm.json, in ten minutes. It shares no code with jmix: groups are
 padded, the mode comes from plain Newton steps, the factorisation is dense, and the exact gradient and Hessian come from
 differentiating through the last three steps. lme4 takes its Hessian by finite differences of a deviance that is itself
 the result of an iteration: for a few of these models its standard errors are off by more than 1e-4.

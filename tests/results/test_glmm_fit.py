@@ -42,6 +42,9 @@ def test_a_component_has_its_own_names_and_covariance(glmm_fit: Fits) -> None:
         assert list(fit.vcov(component).columns) == names
         np.testing.assert_allclose(fit.se(component), np.sqrt(np.diag(fit.vcov(component))))
     assert fit.dispersion == pytest.approx(np.exp(fit.fixef("disp").item()))
+    every = ["(Intercept)", "x", "Subject.(Intercept)", "disp_(Intercept)", "zi_(Intercept)", "zi_x"]
+    assert list(fit.vcov("all").index) == every
+    np.testing.assert_array_equal(fit.vcov("all"), fit.solution.vcov)
     assert len(fit.thresholds) == 0
     assert fit.nu is None
 
@@ -175,6 +178,18 @@ def test_the_residual_of_a_gaussian_model_is_in_the_table() -> None:
     assert table == str(linear).split("Random effects:")[1].split("Number of obs")[0]
     np.testing.assert_allclose(fit.residuals("scaled"), linear.residuals("scaled"), atol=1e-5)
     np.testing.assert_allclose(fit.residuals("pearson"), linear.residuals("pearson"), atol=1e-3)
+
+
+def test_a_variance_of_zero_is_named_and_taken_as_known() -> None:
+    data = jmix.load_data("cbpp").assign(g=np.arange(56) % 4, y=np.arange(56) // 4 % 7)
+    fit = jmix.glmm("y ~ period + (1 | g)", data, family="poisson")
+    plain = jmix.glmm("y ~ period", data, family="poisson")
+    assert fit.singular
+    assert "boundary (singular) fit" in str(fit)
+    assert fit.varcorr()["sdcor"].tolist() == [0.0]
+    assert not fit.ranef()["g"].to_numpy().any()
+    for options in ({}, {"population_averaged": True}):
+        pd.testing.assert_frame_equal(fit.predict(se=True, **options), plain.predict(se=True), rtol=1e-6)  # type: ignore[arg-type]
 
 
 def test_messages_are_printed_at_the_end(glmm_fit: Fits) -> None:

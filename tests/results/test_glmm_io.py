@@ -70,6 +70,17 @@ def test_standard_errors_of_new_rows_survive(glmm_fit: Fits, tmp_path: Path) -> 
         np.testing.assert_allclose(back.predict(NEW[name], se=True), fit.predict(NEW[name], se=True), rtol=1e-7)
 
 
+def test_the_points_of_an_integral_are_made_anew(tmp_path: Path) -> None:
+    formula = "cbind(incidence, size - incidence) ~ 1 + (1 | herd)"
+    fit = jmix.glmm(formula, jmix.load_data("cbpp"), family="binomial", method="qmc", n_points=64)
+    assert "(Quasi-Monte Carlo, 64 points)" in str(fit).split("\n")[0]
+    fit.save(tmp_path / "f")
+    back = jmix.load_fit(tmp_path / "f")
+    assert isinstance(back, GlmmFit)
+    assert back.n_points == 64
+    assert back.objective.loglik(back.solution.x) == pytest.approx(fit.loglik, abs=1e-9)
+
+
 def test_a_loaded_fit_can_be_refitted(glmm_fit: Fits, tmp_path: Path) -> None:
     fit = glmm_fit("cbpp")
     fit.save(tmp_path / "f")

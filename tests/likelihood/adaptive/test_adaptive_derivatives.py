@@ -45,10 +45,11 @@ def _difference(near: list[Any], step: float) -> Any:
 
 
 def test_parts_and_batches_change_no_derivative(case: Any, run: Any) -> None:
-    drawn = case("bernoulli", 7, 2, sizes=(3, 11, 2, 3, 1, 3, 2, 9, 0, 3) * 3, weighted=True)
+    drawn = case("bernoulli", 7, 2, sizes=(3, 150, 2, 3, 1, 3, 2, 9, 0, 3) + (3, 2) * 60, weighted=True)
     whole, few = drawn.build(5, merge=False), drawn.build(5, merge=False, part_rows=6)
     one, several = run("first", whole, drawn.x), run("first", few, drawn.x)
-    assert several[2].shape[0] > 2
+    assert several[2].shape[0] > 1
+    assert few.data.groups.owner is not None
     np.testing.assert_allclose(several[1], one[1], rtol=1e-10, atol=1e-10)
     second = run("second", few, drawn.x, several[2])
     np.testing.assert_allclose(second, run("second", whole, drawn.x, one[2]), rtol=1e-9, atol=1e-9)
@@ -132,4 +133,5 @@ def test_a_model_without_random_effects(case: Any) -> None:
         e = np.eye(x.size)[i] * 1e-5
         up, down = program(x + e, data), program(x - e, data)
         assert float(gradient[i]) == pytest.approx((float(up[0]) - float(down[0])) / 2e-5, rel=1e-6, abs=1e-7)
-        np.testing.assert_allclose(hessian[i], (up[1] - down[1]) / 2e-5, rtol=1e-6, atol=1e-6)
+        slope = (np.asarray(up[1]) - np.asarray(down[1])) / 2e-5
+        np.testing.assert_allclose(hessian[i], slope, rtol=1e-6, atol=1e-6)
