@@ -136,10 +136,12 @@ class Running:
 
     @classmethod
     def of(cls, means: FloatArray, variances: FloatArray) -> Running:
+        """Of (m, J, q) conditional means and variances."""
         mean = means.mean(axis=0)
         return cls(len(means), mean, np.square(means - mean).sum(axis=0), variances.sum(axis=0))
 
     def merged(self, other: Running) -> Running:
+        """Of the draws of both."""
         count, shift = self.count + other.count, other.mean - self.mean
         squares = self.squares + other.squares + np.square(shift) * (self.count * other.count / count)
         mean = self.mean + shift * (other.count / count)
@@ -147,6 +149,7 @@ class Running:
 
     @property
     def sd(self) -> FloatArray:
+        """(J, q) standard deviations, by the law of total variance."""
         return np.sqrt(self.variances / self.count + self.squares / max(self.count - 1, 1))
 
 

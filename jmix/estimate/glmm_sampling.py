@@ -32,7 +32,7 @@ def default_nodes(groups: int, q: int) -> int:
     """Quadrature nodes a dimension for sampling; 1 is Laplace's approximation, for several grouping factors or q > 2.
 
     The error of the log likelihood is then below what any number of draws could tell for all but tiny groups of binary
-    data; ``GlmmPosterior.quadrature_error`` measures it.
+    data; ``GlmmPosterior.integration_error`` measures it.
     """
     if groups != 1 or q > 2:
         return 1

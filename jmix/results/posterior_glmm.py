@@ -57,6 +57,26 @@ class GlmmPosterior(Posterior):
         """How the random effects were treated: "Laplace", "AGQ", "ML" without any, or "sampled"."""
         return "sampled" if self.draws.effects is not None else str(self.objective.title)
 
+    def integration_error(self, n_agq: int = 25, draws: int = 20) -> float:
+        """Standard deviation, over draws, of the error of the log likelihood, by quadrature with ``n_agq`` nodes.
+
+        An error that is the same everywhere does not move the posterior. Well below one, say 0.1, it matters little
+        beside the posterior's own spread.
+
+        Args:
+            draws: how many, evenly spaced.
+
+        Raises:
+            ModelError: several grouping factors, which quadrature cannot serve.
+        """
+        from jmix.estimate.glmm_objective import build_glmm_objective
+
+        finer = build_glmm_objective(self.data, self.spec, self.terms, n_agq=n_agq)
+        assert self.draws.x is not None
+        x = self.draws.x.reshape(self.n_draws, -1)
+        at = x[np.linspace(0, self.n_draws - 1, min(draws, self.n_draws)).astype(int)]
+        return float(np.std([finer.evaluate(own)[0] - self.objective.evaluate(own)[0] for own in at]))
+
     # --- fitted values ----------------------------------------------------------------------------------------------
     def predict(self, data: Any = None, **options: Any) -> pd.DataFrame | FloatArray:
         """Posterior predictions; see ``Posterior.predict``.

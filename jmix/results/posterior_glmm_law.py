@@ -117,6 +117,17 @@ class GlmmLaw:
         """Where the sampler has not drawn the effects itself."""
         return self.post.draws.effects is None
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """How the random effects were integrated out, where that is an approximation worth knowing."""
+        if self.post.integration != "Laplace":
+            return ()
+        return [
+            "Random effects were integrated out by Laplace's approximation: the draws are of an approximate posterior; "
+            "sample(marginal=False) draws from the exact one"
+            + (", n_agq= integrates more accurately" if len(self.post.spec.groups) == 1 else "")
+        ]
+
     @cached_property
     def _values(self) -> dict[str, FloatArray]:
         assert self.post.draws.x is not None

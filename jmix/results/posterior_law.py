@@ -53,6 +53,11 @@ class Law(Protocol):
         """Whether means and variances of the effects given the parameters are known without drawing."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the reader of a summary must know of the likelihood."""
+        ...
+
     def parameters(self) -> Mapping[str, FloatArray]:
         """(C, D) draws of the parameters that are neither coefficients nor covariances."""
         ...
@@ -129,6 +134,11 @@ class GaussianLaw:
     def exact_moments(self) -> bool:
         """Where the response is Gaussian."""
         return self.post.family == "gaussian"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """None: the likelihood is exact."""
+        return ()
 
     def parameters(self) -> Mapping[str, FloatArray]:
         """Sigma and nu."""

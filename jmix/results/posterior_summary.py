@@ -184,4 +184,4 @@ def special(value: float) -> str:
 
 
 def _notes(post: Posterior) -> list[str]:
-    return [READING, *map(one_line, post.status.messages), *design_notes(post.design)]
+    return [READING, *map(one_line, [*post.law.notes, *post.status.messages]), *design_notes(post.design)]

@@ -109,7 +109,8 @@ class Brute:
     Attributes:
         density: of a row. y: (n,). X: (n, p). Z: (n, q). g: (n,) codes. D, V: (n, .) of the log dispersion and the
             logit of zero, or None. size: (n,) trials. diagonal: whether the random effects are uncorrelated. n_tau:
-            thresholds. shape: whether nu is estimated. reach, points: of the grid, per dimension.
+            thresholds. shape: whether nu is estimated. reach, points: of the grid, per dimension; its spacing must
+            stay below the conditional standard deviation of a group's effect.
     """
 
     density: Density
@@ -124,7 +125,7 @@ class Brute:
     n_tau: int = 0
     shape: bool = False
     reach: float = 7.0
-    points: int = 61
+    points: int = 301
 
     def factor(self, theta: Array) -> Array:
         """The Cholesky factor of the random effects, from its lower triangle by columns."""

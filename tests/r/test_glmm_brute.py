@@ -115,7 +115,8 @@ def twin(name: str) -> brute.Brute:
         diagonal=case.diagonal,
         n_tau=case.n_tau,
         shape=case.family == "student",
-        points=31 if name in HEAVY else 61,
+        reach=7.0 if not case.slopes else 6.0,
+        points=31 if name in HEAVY else 81 if case.slopes else 301,
     )
 
 
