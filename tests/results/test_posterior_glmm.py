@@ -158,7 +158,8 @@ def test_responses_are_of_the_kind_of_the_data(drawn: Drawn) -> None:
 
 
 def test_the_summary_is_that_of_brms(drawn: Drawn) -> None:
-    text = str(drawn.post.summary())
+    text = repr(drawn.post)
+    assert text == str(drawn.post.summary())
     links = {
         "binomial": ("binomial", "mu = logit"),
         "nbinom2": ("zero_inflated_negbinomial", "mu = log; shape = identity; zi = logit"),
