@@ -214,14 +214,14 @@ class GlmmObjective:
         if not self.terms:
             return {}
         raw = _COVARIANCES(np.asarray(x, dtype=np.float64), self.device_data, self.at(x).u, approx=self.approx)
-        return dict(self.restore.matrices(raw) if hasattr(self.restore, "matrices") else self.restore.blocks(raw))
+        return dict(self.restore.blocks(raw))
 
     def stuck_levels(self, x: FloatArray) -> dict[str, list[str]]:
         """Levels whose mode was not found at x, by grouping factor; one empty list where the search is joint."""
         modes = self.at(x)
         if modes.converged or not self.terms:
             return {}
-        if modes.stuck is None or not hasattr(self.restore, "flags"):
+        if modes.stuck is None:
             return {group: [] for group in self.spec.groups}
         flags = self.restore.flags(modes.stuck)
         levels = {t.group: t.levels for t in self.terms}

@@ -25,6 +25,9 @@ REMEDY = (
     "level with another"
 )
 
+MOST_TEXTS = 5
+"""Most separated columns or levels that are described."""
+
 COUNTS = ("poisson", "nbinom1", "nbinom2")
 
 
@@ -46,7 +49,14 @@ def separated(objective: GlmmObjective, x: FloatArray, begin: Start) -> tuple[li
     if design.zi is not None and (found := _zeros(design, x[place["zi"]])) is not None:
         texts += found[0]
         unbounded[found[1] + place["zi"].start] = True
-    return [f"separation: {text}; {REMEDY}" for text in texts], unbounded
+    return [f"separation: {text}; {REMEDY}" for text in _folded(texts)], unbounded
+
+
+def _folded(texts: list[str]) -> list[str]:
+    """One text of the first few, where there are many."""
+    if len(texts) <= MOST_TEXTS:
+        return texts
+    return ["; ".join([*texts[:MOST_TEXTS], f"and {len(texts) - MOST_TEXTS} more of the kind"])]
 
 
 def _suspicious(design: GlmmDesign, begin: Start) -> bool:

@@ -172,7 +172,7 @@ class Restore:
         """(q, J) arrays, spherical or not, as (J, q) by grouping factor."""
         return {f.group: self._own_order(np.asarray(v), i).T for i, (f, v) in self._each(u)}
 
-    def matrices(self, blocks: Sequence[Any]) -> dict[str, FloatArray]:
+    def blocks(self, blocks: Sequence[Any]) -> dict[str, FloatArray]:
         """(q, q, J) blocks as (J, q, q) by grouping factor."""
         return {f.group: np.moveaxis(self._own_order(np.asarray(v), i), -1, 0) for i, (f, v) in self._each(blocks)}
 

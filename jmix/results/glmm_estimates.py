@@ -59,7 +59,7 @@ class GlmmEstimates(FitBase):
     @property
     def n_points(self) -> int:
         """Quasi-Monte Carlo points of ``method="qmc"``; 1 otherwise."""
-        return int(np.size(self.objective.data.log_weights)) if self.objective.method == "qmc" and self.terms else 1
+        return self.objective.n_points if self.objective.method == "qmc" and self.terms else 1
 
     @cached_property
     def parts(self) -> Parts:

@@ -107,7 +107,7 @@ def load_posterior(path: str | Path) -> Posterior:
 
 def _points(post: GlmmPosterior) -> int:
     """Points of a quasi-Monte-Carlo integral."""
-    return int(np.size(post.objective.data.log_weights)) if post.objective.method == "qmc" else 1
+    return post.objective.n_points if post.objective.method == "qmc" else 1
 
 
 def _build(meta: dict[str, Any], arrays: Arrays) -> Posterior:

@@ -259,7 +259,7 @@ def test_equals_dense_laplace(
     if name not in ("bernoulli", "student", "poisson"):
         return
     full = dense.lam @ np.linalg.inv(dense.m) @ dense.lam.T
-    own = problem.restore.matrices(COVARIANCES(problem.x, problem.data, u, approx=problem.approx))
+    own = problem.restore.blocks(COVARIANCES(problem.x, problem.data, u, approx=problem.approx))
     start = 0
     for term in problem.model.terms:
         q, j = len(term.names), len(term.levels)
