@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("jmix", "jax", "jaxlib", "numpyro", "numpy", "pandas", "glmm", "mixedlm", "statsmodels")
+PEERS = ("gpboost", "glmm", "statsmodels")
 
 
 def use_cores(count: int) -> int:
@@ -68,6 +70,20 @@ def reference_blas() -> str:
     return ":".join(str(paths[0]) for paths in found) if all(found) else ""
 
 
+def peers_versions() -> dict[str, str]:
+    """The packages of the environment that JMIX_PEERS names, if there is one."""
+    python = os.environ.get("JMIX_PEERS", "")
+    if not python or not Path(python).exists():
+        return {}
+    code = (
+        "import importlib.metadata as m, json\n"
+        "have = {d.metadata['Name']: d.version for d in m.distributions()}\n"
+        f"print(json.dumps({{k: have[k] for k in {PEERS!r} if k in have}}))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
 def describe(cores: int) -> dict[str, Any]:
     """The header of the tables."""
     versions = {"python": platform.python_version()}
@@ -82,6 +98,10 @@ def describe(cores: int) -> dict[str, Any]:
     jags = jags_version()
     if jags:
         versions["JAGS"] = jags
+    tmb = r_version("glmmTMB")
+    if tmb:
+        versions["glmmTMB"] = tmb.split(" / ")[1].split()[-1]
+    versions |= peers_versions()
     return {"processor": processor(), "cores": cores, "accelerator": accelerator(), "versions": versions}
 
 

@@ -20,6 +20,12 @@ from jmix.likelihood.adaptive import Adaptive
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+NODES = 9
+"""Nodes of the quadrature by default, where the random effects of a group are scalar."""
+
+FEW_NODES = 5
+"""Nodes a dimension by default, where they are two-dimensional."""
+
 WASTE = 8
 """Most draws of merged groups that are made for each level; beyond it groups are not merged."""
 
@@ -49,6 +55,17 @@ _SCALAR = runtime.Program(_scalar, static=("approx",))
 _VECTOR = runtime.Program(_vector, static=("approx",))
 _JOINT = runtime.Program(_joint, static=("approx",))
 _GROUP_TERMS = runtime.Program(_group_terms, static=("approx",))
+
+
+def default_nodes(groups: int, q: int) -> int:
+    """Quadrature nodes a dimension for sampling; 1 is Laplace's approximation, for several grouping factors or q > 2.
+
+    The error of the log likelihood is then below what any number of draws could tell for all but tiny groups of binary
+    data; ``GlmmPosterior.integration_error`` measures it.
+    """
+    if groups != 1 or q > 2:
+        return 1
+    return NODES if q == 1 else FEW_NODES
 
 
 @dataclass(frozen=True)
@@ -213,9 +230,12 @@ def _outside(objective: GlmmObjective, x: FloatArray, *, linear: bool) -> FloatA
 
 
 def _unmerged_like(objective: GlmmObjective) -> Any:
-    """The same integration with each group by itself."""
+    """The same integration with each group by itself; quadrature in place of Laplace's approximation."""
     from jmix.likelihood.adaptive_build import build_adaptive
 
-    nodes = (np.asarray(objective.data.nodes), np.asarray(objective.data.log_weights))
-    points = None if objective.approx.laplace else nodes
-    return build_adaptive(objective.design, objective.spec, objective.terms, 1, points, merge=False)
+    points = (np.asarray(objective.data.nodes), np.asarray(objective.data.log_weights))
+    design, spec, terms = objective.design, objective.spec, objective.terms
+    if objective.approx.laplace:
+        nodes = default_nodes(1, spec.group_q(spec.groups[0]))
+        return build_adaptive(design, spec, terms, nodes, merge=False)
+    return build_adaptive(design, spec, terms, 1, points, merge=False)

@@ -12,6 +12,7 @@ from jmix import runtime
 from jmix.estimate import nuts
 from jmix.estimate.draws import Draws
 from jmix.estimate.glmm_density import log_density, natural
+from jmix.estimate.glmm_effects import default_nodes
 from jmix.estimate.glmm_full import full_log_density, full_output, full_plan, full_rows
 from jmix.estimate.glmm_objective import GlmmObjective
 from jmix.estimate.glmm_warm_start import glmm_warm_start
@@ -19,24 +20,9 @@ from jmix.estimate.options import Options
 from jmix.estimate.sampling import make_kernel, run_kernel, settings_of, stats_of
 from jmix.spec.prior_sets import GlmmPriorSet
 
+__all__ = ["default_nodes", "residual_sd", "sample_glmm_full", "sample_glmm_marginal"]
+
 FloatArray = npt.NDArray[np.float64]
-
-NODES = 9
-"""Nodes of the quadrature by default, where the random effects of a group are scalar."""
-
-FEW_NODES = 5
-"""Nodes a dimension by default, where they are two-dimensional."""
-
-
-def default_nodes(groups: int, q: int) -> int:
-    """Quadrature nodes a dimension for sampling; 1 is Laplace's approximation, for several grouping factors or q > 2.
-
-    The error of the log likelihood is then below what any number of draws could tell for all but tiny groups of binary
-    data; ``GlmmPosterior.integration_error`` measures it.
-    """
-    if groups != 1 or q > 2:
-        return 1
-    return NODES if q == 1 else FEW_NODES
 
 
 def sample_glmm_marginal(objective: GlmmObjective, priors: GlmmPriorSet, options: Options) -> Draws:

@@ -66,7 +66,7 @@ def varcorr(post: Posterior, level: float = 0.95) -> pd.DataFrame:
         ModelError: for a level outside (0, 1).
     """
     rows = [(*key, float(v.mean()), d) for key, v, d in _components(post)]
-    draws = np.stack([d for *_, d in rows]).reshape(len(rows), -1)
+    draws = np.stack([d for *_, d in rows]).reshape(len(rows), -1) if rows else np.zeros((0, post.n_draws))
     frame = pd.DataFrame([row[:4] for row in rows], columns=["grp", "var1", "var2", "vcov"])
     lower, upper = bounds(draws, check_level(level))
     return frame.assign(sdcor=draws.mean(axis=1), est_error=spread(draws), lower=lower, upper=upper)

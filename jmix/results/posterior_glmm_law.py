@@ -243,7 +243,7 @@ class GlmmLaw:
         return groups[0]
 
     def by_group(self, numbers: IntArray) -> FloatArray:
-        """(N, J) by the quadrature of the model, or Laplace's approximation."""
+        """(N, J) by the quadrature of the model, or that of ``default_nodes`` in place of Laplace's approximation."""
         self.marginal_group()
         return glmm_effects.by_group(self.post.objective, self._x(numbers))
 

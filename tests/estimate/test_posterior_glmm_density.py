@@ -77,7 +77,8 @@ def _zip(y: Any, eta: Any, other: Parts) -> Any:
 def _ordinal(y: Any, eta: Any, other: Parts) -> Any:
     ends = np.concatenate([[-np.inf], other["tau"], [np.inf]])
     codes = y[:, 0].astype(int)
-    return np.log(expit(ends[codes + 1][:, None] - eta) - expit(ends[codes][:, None] - eta))
+    with np.errstate(divide="ignore"):
+        return np.log(expit(ends[codes + 1][:, None] - eta) - expit(ends[codes][:, None] - eta))
 
 
 MEAN = float(DATA.x.mean())
@@ -237,7 +238,7 @@ def evaluated(request: pytest.FixtureRequest) -> Evaluated:
     case = CASES[request.param]
     design = build_glmm_design(case.formula, DATA, resolve_family(case.family), **(case.options or {}))
     model = GlmmModel(design, given_priors=case.priors)
-    objective = model.objective(21)
+    objective = model.objective(61)
     density = build_density(objective, model.priors)
     dim = density.plan.dim
     rng = np.random.default_rng(3)

@@ -20,13 +20,12 @@ Density = Callable[[Array, Array, "Extras"], Array]
 
 @dataclass(frozen=True)
 class Extras:
-    """What a density needs beside eta, by row: phi (n, 1), the probability of a zero (n, 1), thresholds, nu, trials."""
+    """What a density needs beside eta: phi (n, 1), the probability of a zero (n, 1), thresholds, nu."""
 
     phi: Array
     zero: Array
     tau: Array
     nu: float
-    size: Array
 
 
 def bernoulli(y: Array, eta: Array, _: Extras) -> Array:
@@ -36,10 +35,6 @@ def bernoulli(y: Array, eta: Array, _: Extras) -> Array:
 def cloglog(y: Array, eta: Array, _: Extras) -> Array:
     rate = np.exp(np.minimum(eta, 50.0))
     return np.where(y > 0, np.log(-np.expm1(-np.maximum(rate, 1e-300))), -rate)
-
-
-def binomial(y: Array, eta: Array, extras: Extras) -> Array:
-    return stats.binom.logpmf(y, extras.size, special.expit(eta))
 
 
 def poisson(y: Array, eta: Array, _: Extras) -> Array:
@@ -108,7 +103,7 @@ class Brute:
 
     Attributes:
         density: of a row. y: (n,). X: (n, p). Z: (n, q). g: (n,) codes. D, V: (n, .) of the log dispersion and the
-            logit of zero, or None. size: (n,) trials. diagonal: whether the random effects are uncorrelated. n_tau:
+            logit of zero, or None. diagonal: whether the random effects are uncorrelated. n_tau:
             thresholds. shape: whether nu is estimated. reach, points: of the grid, per dimension; its spacing must
             stay below the conditional standard deviation of a group's effect.
     """
@@ -120,7 +115,6 @@ class Brute:
     g: Array
     D: Array = None
     V: Array = None
-    size: Array = None
     diagonal: bool = False
     n_tau: int = 0
     shape: bool = False
@@ -156,7 +150,6 @@ class Brute:
             zero=None if self.V is None else special.expit(self.V @ zi)[:, None],
             tau=np.cumsum(np.append(gaps[:1], np.exp(gaps[1:]))),
             nu=1.0 + float(np.exp(shape[0])) if self.shape else np.nan,
-            size=None if self.size is None else self.size[:, None],
         )
         total = 0.0
         for group in np.unique(self.g):

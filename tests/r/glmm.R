@@ -63,7 +63,7 @@ fit_glmmTMB <- function(model, data) {
   }
   list(loglik = -as.numeric(value), gradient = max(abs(obj$gr(par))), fixef = as.list(fixef(fit)$cond), se = named("beta", se),
        disp = named("betad", par), disp_se = named("betad", se), zi = named("betazi", par), zi_se = named("betazi", se),
-       shape = named("thetaf", par), vc = covariances(VarCorr(fit)$cond), ranef = random)
+       shape = named("psi", par), vc = covariances(VarCorr(fit)$cond), ranef = random)
 }
 
 fit_glmer <- function(model, data) {

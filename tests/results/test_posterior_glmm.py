@@ -167,6 +167,7 @@ def test_the_summary_is_that_of_brms(drawn: Drawn) -> None:
         "cumulative": ("cumulative", "mu = logit"),
         "student": ("student", "mu = identity; sigma = identity; nu = identity"),
     }[drawn.name]
+    assert "by Laplace's approximation" in " ".join(text.split())
     assert f"Family: {links[0]}\n" in text and f"Links: {links[1]}\n" in text
     assert "sd(Intercept)" in text and "Number of levels: 4" in text
     order = [text.index(name) for name in ("Multilevel Hyper", "Regression Coef")]
@@ -186,6 +187,22 @@ def test_tables_have_every_parameter_once(drawn: Drawn) -> None:
     assert post.glance()["nobs"].item() == len(DATA)
     assert set(post.ranef()) == {"g"} and len(post.ranef_table()) == 4
     post.hypothesis("x > 0")
+
+
+def test_a_model_without_random_effects_has_the_same_tables() -> None:
+    design = build_glmm_design("count ~ x", DATA, resolve_family("nbinom2"))
+    priors = {"b": "normal(0, 0.5)", "Intercept": "normal(0, 0.5)", "shape": "gamma(4, 2)"}
+    prior = GlmmModel(design, given_priors=priors).sample_prior(DRAWS, seed=1)
+    assert prior.integration == "ML" and len(prior.varcorr()) == 0
+    assert prior.tidy().term.tolist() == ["(Intercept)", "x", "shape__Observation"]
+    assert "generalized linear model" in prior.summary().content.title
+    assert prior.simulate(3).shape == (len(DATA), 3)
+
+
+def test_more_nodes_show_the_error_of_laplace() -> None:
+    post = _draw("binomial").post
+    fine = replace(post, objective=GlmmModel(post.data, given_priors=WEAK).objective(15))
+    assert fine.integration_error(draws=5) < 1e-4 < post.integration_error(draws=5) < 0.5
 
 
 def test_residuals(drawn: Drawn) -> None:
