@@ -97,12 +97,12 @@ def small() -> pd.DataFrame:
 
 
 def time_fits(job: Job, data: pd.DataFrame) -> None:
-    """A small fit of another size, then the fits that are timed."""
+    """A small fit of another size, then the fits that are timed: two at least, as the first may compile."""
     fit, name = FITS[job["contestant"]], job["contestant"]
     fit(job | {"formula": "y ~ x + (1 | g)", "fixed": "x", "random": [["g", "1"]], "n_agq": 1}, small())
     begin, result = time.perf_counter(), None
     for done in range(job["repeats"]):
-        if done and time.perf_counter() - begin > job["budget"]:
+        if done > 1 and time.perf_counter() - begin > job["budget"]:
             break
         start = time.perf_counter()
         result = fit(job, data)

@@ -154,6 +154,13 @@ DISPERSION = {"gaussian": 0.5, "gamma": -1.0}
 """Our log dispersion per glmmTMB 1.1.5's: that of a Gaussian is the log variance, that of a gamma the log shape."""
 
 
+NOISY_SE = {"wine": 3e-2}
+"""By how much a program's standard errors are off: clmm's Hessian by differences depends on its optimiser there."""
+
+EXACT_SE = {"wine": (0.595390980, 0.512558250)}
+"""Of the coefficients, by a program in the manner of tests/reference/exact_glmm.py."""
+
+
 @cache
 def fit(name: str) -> Any:
     return MODELS[name].fit()
@@ -208,7 +215,9 @@ def compare(name: str, expected: Any) -> None:
     near(found.loglik, expected["loglik"], tolerance=LOGLIK if spec.program == "glmmTMB" else 1e-7)
     assert list(found.fixef().index) == list(expected["fixef"])
     near(found.fixef(), list(expected["fixef"].values()), found.se().to_numpy(), tolerance)
-    near(found.se(), expected["se"], tolerance=tolerance)
+    errors = NOISY_SE.get(name, tolerance)
+    near(found.se(), expected["se"], tolerance=errors)
+    near(found.se(), EXACT_SE.get(name, found.se()), tolerance=1e-6)
     assert len(found.terms) == len(expected["vc"])
     for group in {term.group for term in found.terms}:
         ours = [cov for term, cov in zip(found.terms, found.cov_terms(), strict=True) if term.group == group]
@@ -220,7 +229,7 @@ def compare(name: str, expected: Any) -> None:
         if np.size(expected.get(part, [])) and component(found, part):
             se = np.abs(factor) * np.atleast_1d(expected[f"{part}_se"])
             near(found.fixef(part), factor * np.atleast_1d(expected[part]), se, tolerance)
-            near(found.se(part), se, tolerance=tolerance)
+            near(found.se(part), se, tolerance=errors)
     if spec.family == "student":
         near(found.nu, np.exp(expected["shape"]), tolerance=tolerance)
     if expected.get("ranef"):
