@@ -63,7 +63,9 @@ class LeftSide:
         count = int(bad.sum())
         if count:
             rows = f"{count:,} rows, first in row" if count > 1 else "row"
-            raise DataError(f"the response {self.name} {why} (in {rows} {self.index[int(np.argmax(bad))]!r})")
+            label = self.index[int(np.argmax(bad))]
+            label = label.item() if isinstance(label, np.generic) else label
+            raise DataError(f"the response {self.name} {why} (in {rows} {label!r})")
 
     def numbers(self, family: Family) -> FloatArray:
         """One column of numbers; TRUE and FALSE count as 1 and 0."""
