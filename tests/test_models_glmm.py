@@ -72,6 +72,7 @@ def test_log_marginal_of_a_zero_inflated_count_with_formulas_for_everything() ->
     check(model, params, log_rows)
 
 
+@pytest.mark.slow
 def test_log_marginal_of_a_hurdle() -> None:
     d = frame()
     model = jmix.model("count ~ x + (1 | g)", d, family="poisson", hurdle="~ z")
@@ -85,7 +86,7 @@ def test_log_marginal_of_a_hurdle() -> None:
     check(model, {"beta": [0.5, -0.3], "theta": [0.7], "zi": [-0.2, 0.5]}, log_rows)
 
 
-@pytest.mark.parametrize("link", ["logit", "probit"])
+@pytest.mark.parametrize("link", ["logit", pytest.param("probit", marks=pytest.mark.slow)])
 def test_log_marginal_of_ordered_categories(link: str) -> None:
     d = frame()
     cdf = {"logit": expit, "probit": stats.norm.cdf}[link]
@@ -112,6 +113,7 @@ def test_log_marginal_of_counts_and_of_proportions(written: str) -> None:
     check(model, {"beta": [-0.6, 0.4], "theta": [0.5]}, log_rows)
 
 
+@pytest.mark.slow
 def test_log_marginal_of_a_student_response() -> None:
     d = frame()
     model = jmix.model("pos ~ x + (1 | g)", d, family="student")

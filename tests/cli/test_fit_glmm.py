@@ -110,6 +110,7 @@ def test_a_formula_without_random_terms_is_a_generalized_linear_model(capsys: py
     assert "(Intercept)  -1.2690     0.1449" in out
 
 
+@pytest.mark.slow
 def test_priors_make_it_a_fit_a_posteriori(
     folder: Path, capsys: pytest.CaptureFixture[str], sleepstudy: pd.DataFrame, fit: jmix.GlmmFit
 ) -> None:

@@ -142,6 +142,7 @@ def test_slopes_of_one_factor_agree_with_a_grid() -> None:
     assert abs(got.loglik - exact) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_gaussian_response_leaves_nothing_to_sample(near: Any) -> None:
     i = np.arange(60)
     codes = {"b": i // 3, "a": i // 12, "d": i % 7, "e": (i * 3 + i // 7) % 5}
@@ -190,6 +191,7 @@ def test_too_many_nodes_are_refused() -> None:
     assert np.prod([len(rule.nodes) for rule in chain_rules(approx, 3)]) <= 256
 
 
+@pytest.mark.slow
 def test_the_simulated_likelihood_has_exact_derivatives(near: Any) -> None:
     i = np.arange(36)
     codes = {"a": i // 4, "d": (i // 2 + i // 18) % 2}

@@ -239,8 +239,9 @@ def test_gaussian_is_the_multivariate_normal(structure: str, case: Any, near: An
 @pytest.mark.parametrize(
     ("structure", "name"),
     [
-        *(("crossed vectors", name) for name in FAMILIES),
-        ("nested vectors", "student"),
+        ("crossed vectors", "bernoulli"),
+        *(pytest.param("crossed vectors", name, marks=pytest.mark.slow) for name in FAMILIES if name != "bernoulli"),
+        pytest.param("nested vectors", "student", marks=pytest.mark.slow),
         ("nested and crossed", "poisson"),
     ],
 )
@@ -270,7 +271,12 @@ def test_equals_dense_laplace(
 
 
 @pytest.mark.parametrize(
-    ("structure", "name"), [("slope", "student"), ("nested vectors", "cumulative"), ("three crossed", "nbinom2")]
+    ("structure", "name"),
+    [
+        ("slope", "student"),
+        pytest.param("nested vectors", "cumulative", marks=pytest.mark.slow),
+        pytest.param("three crossed", "nbinom2", marks=pytest.mark.slow),
+    ],
 )
 def test_derivatives_are_those_of_differences(structure: str, name: str, case: Any, near: Any) -> None:
     problem = Problem(case, structure, name, 11)
@@ -288,7 +294,7 @@ def test_derivatives_are_those_of_differences(structure: str, name: str, case: A
 
 
 def test_conjugate_gradients_equal_elimination(case: Any, near: Any) -> None:
-    problem = Problem(case, "crossed vectors", "student", 5)
+    problem = Problem(case, "crossed", "poisson", 5)
     iterative = replace(problem.approx, iterative=True)
     value, gradient, u, mode = problem.evaluate(problem.x)
     other = VALUE_AND_GRAD(problem.x, problem.data, problem.start(), approx=iterative)

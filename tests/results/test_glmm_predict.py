@@ -179,6 +179,7 @@ def test_missing_columns_are_named(glmm_fit: Fits) -> None:
         glmm_fit("zinb").predict({"Subject": ["308"]}, type="zi")
 
 
+@pytest.mark.slow
 def test_the_modes_variance_with_slopes_and_crossed_factors_is_the_dense_inverse(glmm_fit: Fits) -> None:
     """``z' Lambda (I + Lambda'Z'WZ Lambda)^{-1} Lambda'z`` from whole matrices; Poisson with log link has W = mu."""
     rows = glmm_fit("poisson").augment()[["rounded", "x", "Subject"]]

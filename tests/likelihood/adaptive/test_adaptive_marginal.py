@@ -14,20 +14,11 @@ from jmix.errors import ModelError
 
 seeds = st.integers(0, 2**32 - 1)
 FAMILIES = [
-    "bernoulli",
-    "probit",
-    "cloglog",
-    "binomial",
-    "poisson",
-    "nbinom2",
-    "nbinom1",
-    "gamma",
-    "inverse gaussian",
-    "beta",
-    "student",
-    "cumulative",
-    "zero-inflated",
-    "hurdle",
+    *("bernoulli", "binomial", "nbinom2", "gamma", "student", "cumulative", "zero-inflated", "hurdle"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("probit", "cloglog", "poisson", "nbinom1", "inverse gaussian", "beta")
+    ),
 ]
 
 
@@ -41,7 +32,14 @@ def test_scalar_effects_against_quad(case: Any, run: Any, family: str) -> None:
         assert float(found) == pytest.approx(drawn.brute(), abs=1e-7)
 
 
-@pytest.mark.parametrize("family", ["bernoulli", "nbinom2", "cumulative"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "bernoulli",
+        pytest.param("nbinom2", marks=pytest.mark.slow),
+        pytest.param("cumulative", marks=pytest.mark.slow),
+    ],
+)
 @given(seed=seeds)
 def test_vector_effects_against_a_grid(case: Any, run: Any, family: str, seed: int) -> None:
     drawn = case(family, seed, 2, sides=True)
@@ -49,6 +47,7 @@ def test_vector_effects_against_a_grid(case: Any, run: Any, family: str, seed: i
     assert float(run("value", built, drawn.x)[0]) == pytest.approx(drawn.brute(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_three_effects_against_a_grid(case: Any, run: Any) -> None:
     drawn = case("poisson", 3, 3, sizes=(2, 3))
     assert float(run("value", drawn.build(21), drawn.x)[0]) == pytest.approx(drawn.brute(7.0), abs=1e-6)

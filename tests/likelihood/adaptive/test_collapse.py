@@ -33,7 +33,15 @@ def repeated(case: Any, family: str, seed: int, q: int = 1) -> Any:
     return drawn
 
 
-@pytest.mark.parametrize("family", ["bernoulli", "poisson", "cloglog", "cumulative"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "bernoulli",
+        "cloglog",
+        pytest.param("poisson", marks=pytest.mark.slow),
+        pytest.param("cumulative", marks=pytest.mark.slow),
+    ],
+)
 def test_merged_equals_unmerged(case: Any, run: Any, family: str) -> None:
     drawn = repeated(case, family, 0, 2 if family == "bernoulli" else 1)
     merged, plain = drawn.build(5), drawn.build(5, merge=False)
