@@ -66,7 +66,7 @@ def _check_grid(nodes: int, spec: CovarianceSpec) -> None:
     if len(spec.groups) > 1:
         raise ModelError(
             f"n_agq={nodes} needs a single grouping factor, but the formula has {len(spec.groups)}: "
-            f"{', '.join(spec.groups)}; use {_LAPLACE}, or .sample(marginal=False), which is exact"
+            f"{', '.join(spec.groups)}; use {_LAPLACE}, method='qmc', or .sample(marginal=False), which is exact"
         )
     (group,) = spec.groups
     q = spec.group_q(group)

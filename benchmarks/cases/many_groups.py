@@ -12,7 +12,7 @@ from benchmarks.session import Session
 from benchmarks.tables import Table
 
 MODEL = General("x", (("g", "1 + x"),), n_agq=7)
-LAPLACE = 240.0
+LAPLACE = 150.0
 """Seconds that a Laplace fit of a peer may take."""
 
 NOTE = (

@@ -72,7 +72,7 @@ def fit_glmm_map(objective: GlmmObjective, priors: GlmmPriorSet) -> GlmmSolution
         )
 
     def curve(z: FloatArray) -> dict[str, Any]:
-        return dict(_CURVATURE(z, density.data, plan=density.plan, batch=objective._batch))
+        return dict(_CURVATURE(z, density.data, plan=density.plan, batch=objective.batch))
 
     search = PosteriorSearch(density, curve, z, np.ones(z.size, dtype=np.bool_))
     pinned, curvature, decrement = search_mode(search, _bounded(objective, priors, density))

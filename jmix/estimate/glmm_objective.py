@@ -171,10 +171,10 @@ class GlmmObjective:
         """(d, d) exact Hessian of the log likelihood at x."""
         u = self.at(x).u
         x = np.asarray(x, dtype=np.float64)
-        return np.array(_SECOND(x, self.device_data, u, approx=self.approx, batch=self._batch))
+        return np.array(_SECOND(x, self.device_data, u, approx=self.approx, batch=self.batch))
 
     @cached_property
-    def _batch(self) -> int | None:
+    def batch(self) -> int | None:
         """Directions that are pushed forward together; one grouping factor is worked on in small parts anyway."""
         if len(self.spec.groups) == 1:
             return None

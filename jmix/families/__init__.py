@@ -8,17 +8,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .names import Aux, Family, resolve_family
+from jmix.families.names import Aux, Family, resolve_family
 
 if TYPE_CHECKING:
-    from .constants import log_constant
-    from .density import log_density
-    from .deviance import deviance_units
-    from .distribution import cdf, cdf_below
-    from .links import inverse_link, link_derivative, link_function
-    from .moments import category_probabilities, mean, variance
-    from .response import check_response, start_dispersion, start_eta, start_mean
-    from .sampling import sample
+    from jmix.families.constants import log_constant
+    from jmix.families.density import log_density
+    from jmix.families.deviance import deviance_units
+    from jmix.families.distribution import cdf, cdf_below
+    from jmix.families.links import inverse_link, link_derivative, link_function
+    from jmix.families.moments import category_probabilities, mean, variance
+    from jmix.families.response import check_response, start_dispersion, start_eta, start_mean
+    from jmix.families.sampling import sample
 
 _HOME = {
     "log_density": "density",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .names import Family
+from jmix.families.names import Family
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .discrete import bernoulli, binomial, nbinom1, nbinom2, poisson
-from .names import Aux, Family
-from .ordinal import cumulative
-from .positive import beta, gamma, inverse_gaussian
-from .real import gaussian, student
-from .scale import charge, inside
-from .zero import with_zeros
+from jmix.families.discrete import bernoulli, binomial, nbinom1, nbinom2, poisson
+from jmix.families.names import Aux, Family
+from jmix.families.ordinal import cumulative
+from jmix.families.positive import beta, gamma, inverse_gaussian
+from jmix.families.real import gaussian, student
+from jmix.families.scale import charge, inside
+from jmix.families.zero import with_zeros
 
 Kernel = Callable[[str, Any, Any, jax.Array, Aux], jax.Array]
 

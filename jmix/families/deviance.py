@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError
-from .links import inverse_link
-from .moments import phi_of
-from .names import Aux, Family
+from jmix.errors import ModelError
+from jmix.families.links import inverse_link
+from jmix.families.moments import phi_of
+from jmix.families.names import Aux, Family
 
 FloatArray = npt.NDArray[np.float64]
 

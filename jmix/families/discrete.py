@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .gammas import log_gamma_ratio
-from .names import Aux
-from .scale import log_cauchy_cdf, log_mean, log_probabilities
-from .special import log_ndtr, softplus
+from jmix.families.gammas import log_gamma_ratio
+from jmix.families.names import Aux
+from jmix.families.scale import log_cauchy_cdf, log_mean, log_probabilities
+from jmix.families.special import log_ndtr, softplus
 
 
 def bernoulli(link: str, y: Any, size: Any, eta: jax.Array, aux: Aux) -> jax.Array:

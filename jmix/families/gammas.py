@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from .special import softplus
+from jmix.families.special import softplus
 
 _SHIFT = 8.0
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .names import Family
+from jmix.families.names import Family
 
 
 def _normal_cdf(eta: Any, xp: Any) -> Any:

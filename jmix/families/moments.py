@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .links import inverse_link
-from .names import Aux, Family
+from jmix.families.links import inverse_link
+from jmix.families.names import Aux, Family
 
 FloatArray = npt.NDArray[np.float64]
 

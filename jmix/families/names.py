@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ModelError
+from jmix.errors import ModelError
 
 if TYPE_CHECKING:
     import jax

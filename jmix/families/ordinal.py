@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .names import Aux
-from .scale import log_probabilities
-from .special import log1mexp, log_ndtr, log_p_cloglog, softplus
+from jmix.families.names import Aux
+from jmix.families.scale import log_probabilities
+from jmix.families.special import log1mexp, log_ndtr, log_p_cloglog, softplus
 
 
 def cumulative(link: str, y: Any, size: Any, eta: jax.Array, aux: Aux) -> jax.Array:

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .gammas import log_gamma1p
-from .names import Aux
-from .scale import log_probabilities, reciprocal_mean
+from jmix.families.gammas import log_gamma1p
+from jmix.families.names import Aux
+from jmix.families.scale import log_probabilities, reciprocal_mean
 
 
 def _positive(y: Any) -> jax.Array:

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .gammas import log_gamma_ratio
-from .names import Aux
+from jmix.families.gammas import log_gamma_ratio
+from jmix.families.names import Aux
 
 
 def _mean(link: str, eta: jax.Array) -> jax.Array:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
-from .links import link_function
-from .names import Family
+from jmix.errors import DataError
+from jmix.families.links import link_function
+from jmix.families.names import Family
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .links import inverse_link
-from .moments import Count, count_part, cumulative_probabilities, phi_of, zero_probability
-from .names import Aux, Family
+from jmix.families.links import inverse_link
+from jmix.families.moments import Count, count_part, cumulative_probabilities, phi_of, zero_probability
+from jmix.families.names import Aux, Family
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .special import log1mexp, log_ndtr, log_p_cloglog, logistic_pair, softplus
+from jmix.families.special import log1mexp, log_ndtr, log_p_cloglog, logistic_pair, softplus
 
 EDGE = 1e-20
 _WIDTH = 1e-10

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .names import Aux, Family
-from .scale import log_mean
-from .special import log_add_exp, log_p_cloglog, log_softplus, softplus
+from jmix.families.names import Aux, Family
+from jmix.families.scale import log_mean
+from jmix.families.special import log_add_exp, log_p_cloglog, log_softplus, softplus
 
 
 def with_zeros(
