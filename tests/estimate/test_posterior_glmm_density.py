@@ -233,7 +233,12 @@ class Evaluated:
         return range(0, len(self.zs), len(self.zs) // POINTS)
 
 
-@pytest.fixture(scope="module", params=CASES)
+SLOW = ("binomial, probit", "gamma with a formula for the shape", "beta", "zero-inflated Poisson")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES]
+)
 def evaluated(request: pytest.FixtureRequest) -> Evaluated:
     case = CASES[request.param]
     design = build_glmm_design(case.formula, DATA, resolve_family(case.family), **(case.options or {}))

@@ -94,7 +94,9 @@ CASES = [
     pytest.param(Case("yes ~ x + (1 | g)", "bernoulli", FIXED, _bernoulli), id="bernoulli"),
     pytest.param(Case("count ~ x + (1 | g)", "poisson", FIXED, _poisson), id="poisson", marks=pytest.mark.slow),
     pytest.param(
-        Case("over ~ x + (1 | g)", "nbinom2", FIXED | {"shape": "gamma(2, 0.5)"}, _negative_binomial), id="nbinom2"
+        Case("over ~ x + (1 | g)", "nbinom2", FIXED | {"shape": "gamma(2, 0.5)"}, _negative_binomial),
+        id="nbinom2",
+        marks=pytest.mark.slow,
     ),
     pytest.param(Case("grade ~ x + (1 | g)", "cumulative", ORDINAL, _ordinal), id="cumulative", marks=pytest.mark.slow),
 ]

@@ -242,7 +242,7 @@ def test_gaussian_is_the_multivariate_normal(structure: str, case: Any, near: An
         ("crossed vectors", "bernoulli"),
         *(pytest.param("crossed vectors", name, marks=pytest.mark.slow) for name in FAMILIES if name != "bernoulli"),
         pytest.param("nested vectors", "student", marks=pytest.mark.slow),
-        ("nested and crossed", "poisson"),
+        pytest.param("nested and crossed", "poisson", marks=pytest.mark.slow),
     ],
 )
 @given(seed=st.integers(0, 2**32 - 1), weighted=st.booleans())
