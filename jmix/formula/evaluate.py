@@ -58,7 +58,8 @@ class Evaluator:
         value = self.variable(node)
         if isinstance(value, Categories) and not value.logical:
             raise DataError(
-                f"the {role} {deparse(node)} holds text or categories; it must be numbers (pandas.to_numeric converts)"
+                f"the {role} {deparse(node)} holds text or categories; it must be numbers (pandas.to_numeric converts"
+                + ("; jmix.glmm takes two levels or ordered categories)" if role == "response" else ")")
             )
         if isinstance(value, Matrix):
             raise DataError(f"the {role} {deparse(node)} has {value.values.shape[1]} columns; it must have one")
