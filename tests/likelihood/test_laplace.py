@@ -293,8 +293,12 @@ def test_derivatives_are_those_of_differences(structure: str, name: str, case: A
     near(hessian, np.array(slopes), 1e-7)
 
 
-def test_conjugate_gradients_equal_elimination(case: Any, near: Any) -> None:
-    problem = Problem(case, "crossed", "poisson", 5)
+@pytest.mark.parametrize(
+    ("structure", "name"),
+    [("crossed", "poisson"), pytest.param("crossed vectors", "student", marks=pytest.mark.slow)],
+)
+def test_conjugate_gradients_equal_elimination(structure: str, name: str, case: Any, near: Any) -> None:
+    problem = Problem(case, structure, name, 5)
     iterative = replace(problem.approx, iterative=True)
     value, gradient, u, mode = problem.evaluate(problem.x)
     other = VALUE_AND_GRAD(problem.x, problem.data, problem.start(), approx=iterative)

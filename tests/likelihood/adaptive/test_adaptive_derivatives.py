@@ -44,8 +44,9 @@ def _difference(near: list[Any], step: float) -> Any:
     return (near[0] - 8 * near[1] + 8 * near[2] - near[3]) / (12 * step)
 
 
-def test_parts_and_batches_change_no_derivative(case: Any, run: Any) -> None:
-    drawn = case("bernoulli", 7, 1, sizes=(3, 150, 2, 3, 1, 3, 2, 9, 0, 3) + (3, 2) * 60, weighted=True)
+@pytest.mark.parametrize("q", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_parts_and_batches_change_no_derivative(case: Any, run: Any, q: int) -> None:
+    drawn = case("bernoulli", 7, q, sizes=(3, 150, 2, 3, 1, 3, 2, 9, 0, 3) + (3, 2) * 60, weighted=True)
     whole, few = drawn.build(5, merge=False), drawn.build(5, merge=False, part_rows=6)
     one, several = run("first", whole, drawn.x), run("first", few, drawn.x)
     assert several[2].shape[0] > 1
