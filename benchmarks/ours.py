@@ -56,6 +56,40 @@ print("@@" + json.dumps(times))
 """
 
 
+FIRST_ITEMS = """
+import time
+t0 = time.perf_counter()
+import jmix
+t1 = time.perf_counter()
+import jax, pandas, numpy
+t2 = time.perf_counter()
+data = numpy.load({file!r})
+fit = jmix.irt(data, itemtype="2PL")
+fit.items()
+t3 = time.perf_counter()
+fit = jmix.irt(data, itemtype="2PL")
+fit.items()
+t4 = time.perf_counter()
+import json
+print("@@" + json.dumps({{"import": t1 - t0, "imported": t2 - t1, "first": t3 - t2, "second": t4 - t3}}))
+"""
+
+SAMPLE_ITEMS = """
+import time
+t0 = time.perf_counter()
+import json
+import numpy
+import jmix
+priors = {{"d": "normal(0, 3)", "a": "lognormal(0, 0.5)"}}
+model = jmix.irt_model(numpy.load({file!r}), itemtype="2PL", priors=priors)
+post = model.sample(draws={draws}, tune={draws}, seed=1)
+t1 = time.perf_counter()
+table = post.summary()
+frame = table.frame if hasattr(table, "frame") else table
+print("@@" + json.dumps({{"to the posterior, s": t1 - t0, "smallest bulk ESS": float(frame["Bulk_ESS"].min())}}))
+"""
+
+
 def fit(formula: str, data: pd.DataFrame, reml: bool) -> Any:
     """A fit through the public door, with what it computes on demand and every peer has at the end: SEs and modes."""
     import jmix
@@ -122,3 +156,39 @@ def cache_environment(folder: Path) -> dict[str, str]:
     """The environment of a process whose compilation cache lies in ``folder``."""
     inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     return inherited | {"JMIX_CACHE_DIR": str(folder)}
+
+
+def fit_items(job: dict[str, Any], responses: Any) -> dict[str, Any]:
+    """An item model through the public door."""
+    import jmix
+
+    keys: dict[str, Any] = {"se": "hessian" if job["se"] else "none", "nodes": job["nodes"], "model": job["factors"]}
+    if job.get("long"):
+        import pandas as pd
+
+        responses = pd.DataFrame(responses, columns=["person", "item", "response"])
+        keys |= {"person": "person", "item": "item", "response": "response"}
+    found = jmix.irt(responses, itemtype=job["itemtype"], **keys, **job.get("options", {}))
+    solution = found.solution
+    return {
+        "loglik": float(found.loglik),
+        "evaluations": int(solution.n_evaluations),
+        "hessians": int(solution.n_hessians),
+        "quadrature error": float(solution.quadrature_error),
+    }
+
+
+def item_objective(job: dict[str, Any], responses: Any) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
+    """Value and gradient, and Hessian, of the marginal log likelihood, and a point at which to take them."""
+    from jmix.likelihood.irt.build import build_marginal
+    from jmix.responses.read import read_responses
+    from jmix.spec.irt.build import build_spec
+
+    from jmix.likelihood.irt.marginal import Integration
+
+    data = read_responses(responses)
+    built = build_spec(data, job["itemtype"])
+    spec = built[0] if isinstance(built, tuple) else built
+    marginal = build_marginal(spec, data, Integration(nodes=job["nodes"], precision=job.get("precision", "float64")))
+    x = np.asarray(spec.table.values)[spec.table.free]
+    return marginal.value_and_grad, marginal.hessian, x

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jmix.api import glmm, lm, lmlist, lmm, model
+    from jmix.api_irt import irt, irt_model
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
     from jmix.results.io import load_fit
@@ -17,6 +18,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "glmm": "jmix.api",
+    "irt": "jmix.api_irt",
+    "irt_model": "jmix.api_irt",
     "lm": "jmix.api",
     "lmlist": "jmix.api",
     "lmm": "jmix.api",
@@ -42,6 +45,8 @@ __all__ = [
     "JmixWarning",
     "ModelError",
     "glmm",
+    "irt",
+    "irt_model",
     "list_data",
     "lm",
     "lmlist",

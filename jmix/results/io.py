@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from jmix.estimate.lmm import LmmSolution
 from jmix.estimate.objective import build_objective
 from jmix.estimate.status import Status
-from jmix.results.archive import FIT, GLMM, UNREADABLE, Arrays, damaged, floats, read, require, write
+from jmix.results.archive import FIT, GLMM, IRT, UNREADABLE, Arrays, damaged, floats, read, require, write
 from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
 
 if TYPE_CHECKING:
     from jmix.results.fit import Fit
     from jmix.results.glmm_fit import GlmmFit
+    from jmix.results.irt.fit import IrtFit
 
 _SOLUTION = ("theta", "phi", "hessian", "beta", "vcov", "contrast")
 
@@ -39,16 +40,20 @@ def save(fit: Fit, path: str | Path) -> None:
     write(path, FIT, meta, arrays)
 
 
-def load_fit(path: str | Path) -> Fit | GlmmFit:
+def load_fit(path: str | Path) -> Fit | GlmmFit | IrtFit:
     """Read a fit that its ``save`` wrote: it does all that the original did. Nothing in the file is executed.
 
     Raises:
         DataError: there is no such file, it is not a saved fit, it is damaged, or a later version of jmix wrote it.
     """
-    meta, arrays = read(path, FIT, GLMM)
+    meta, arrays = read(path, FIT, GLMM, IRT)
     try:
         if meta["kind"] == FIT.name:
             return _build(meta, arrays)
+        if meta["kind"] == IRT.name:
+            from jmix.results.irt import io
+
+            return io.unpack(meta, arrays)
         from jmix.results.glmm_io import unpack
 
         return unpack(meta, arrays)

@@ -70,6 +70,24 @@ def pack_priors(priors: Priors | None) -> list[dict[str, Any]] | None:
         ]
 
 
+def pack_prior(prior: Prior, name: str) -> dict[str, Any]:
+    """One prior as JSON types; ``name`` is its parameter's."""
+    with runtime.float64():
+        return {"on": prior.on, "text": prior.text, "distribution": _pack(prior.distribution, name), "least": _bound(prior)}
+
+
+def unpack_prior(row: dict[str, Any]) -> Prior:
+    """The inverse of ``pack_prior``."""
+    require(row["on"] in ON)
+    least = -np.inf if row["least"] is None else float(row["least"])
+    with runtime.float64():
+        return Prior(_unpack(row["distribution"]), row["on"], str(row["text"]), least)
+
+
+def _bound(prior: Prior) -> float | None:
+    return float(prior.least) if np.isfinite(prior.least) else None
+
+
 def unpack_priors(
     rows: list[dict[str, Any]] | None, design: Design, spec: CovarianceSpec, *, student: bool
 ) -> PriorSet | None:

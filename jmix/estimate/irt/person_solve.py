@@ -1,0 +1,127 @@
+"""Trait values of many persons at once as roots of their estimating equations, by safeguarded Newton steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = Any
+Equation = Callable[[Array], Array]
+
+MAX_STEPS = 100
+TOLERANCE = 1e-10
+HALVINGS = 30
+
+
+def jacobian(equation: Equation, theta: Array) -> Array:
+    """(n, D, D) derivative of the equations (n, D) of n persons, each in the person's own theta."""
+    columns = []
+    for d in range(theta.shape[1]):
+        tangent = jnp.zeros_like(theta).at[:, d].set(1.0)
+        columns.append(jax.jvp(equation, (theta,), (tangent,))[1])
+    return jnp.stack(columns, axis=-1)
+
+
+def solve_line(equation: Equation, start: Array, limit: Array) -> Array:
+    """(n, 1) roots where the equation goes from positive to negative, within ``limit`` (n,) of zero.
+
+    Newton steps of at most one unit of ``limit / 10``, kept inside a bracket that every evaluation narrows; without a
+    root the estimate comes to stand on the limit.
+    """
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        theta, low, high, _, count = state
+        tangent = jnp.ones_like(theta)
+        g, slope = (v[:, 0] for v in jax.jvp(equation, (theta,), (tangent,)))
+        at = theta[:, 0]
+        low, high = jnp.where(g > 0, at, low), jnp.where(g > 0, high, at)
+        longest = limit / 10.0
+        newton = jnp.where(slope < 0, -g / jnp.where(slope < 0, slope, -1.0), jnp.sign(g) * longest)
+        new = at + jnp.clip(newton, -longest, longest)
+        new = jnp.where((new <= low) | (new >= high), 0.5 * (low + high), new)
+        moved = jnp.where(g == 0, 0.0, new - at)
+        return jnp.where(g == 0, at, new)[:, None], low, high, jnp.abs(moved), count + 1
+
+    def going(state: tuple[Array, ...]) -> Array:
+        return (state[4] < MAX_STEPS) & jnp.any(state[3] > TOLERANCE)
+
+    first = jnp.clip(start[:, 0], -0.99 * limit, 0.99 * limit)[:, None]
+    state = (first, -limit, limit, jnp.full_like(limit, jnp.inf), jnp.array(0))
+    return jax.lax.while_loop(going, step, state)[0]
+
+
+def solve_space(objective: Equation, equation: Equation, information: Equation, start: Array, limit: Array) -> Array:
+    """(n, D) maxima of the objective (n,), whose gradient is the equation, no component beyond ``limit`` (n,).
+
+    Fisher scoring with the information (n, D, D), steps halved until the objective does not fall.
+    """
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        theta, f, _, count = state
+        direction = _limited(solve_definite(information(theta), equation(theta)), limit / 10.0)
+        new, value = _search(objective, theta, f, direction, limit[:, None])
+        return new, value, jnp.abs(new - theta).max(axis=1), count + 1
+
+    def going(state: tuple[Array, ...]) -> Array:
+        return (state[3] < MAX_STEPS) & jnp.any(state[2] > TOLERANCE)
+
+    first = jnp.clip(start, -0.99 * limit[:, None], 0.99 * limit[:, None])
+    state = (first, objective(first), jnp.full_like(limit, jnp.inf), jnp.array(0))
+    return jax.lax.while_loop(going, step, state)[0]
+
+
+def _search(objective: Equation, theta: Array, f: Array, direction: Array, limit: Array) -> tuple[Array, Array]:
+    """The longest of the halved steps after which a person's objective is not lower; none where there is none."""
+
+    def halve(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        _, value, size, count = state
+        size = jnp.where(value >= f, size, 0.5 * size)
+        tried = jnp.clip(theta + size[:, None] * direction, -limit, limit)
+        return tried, objective(tried), size, count + 1
+
+    def going(state: tuple[Array, ...]) -> Array:
+        return (state[3] < HALVINGS) & ~jnp.all(state[1] >= f)
+
+    full = jnp.clip(theta + direction, -limit, limit)
+    new, value, _, _ = jax.lax.while_loop(going, halve, (full, objective(full), jnp.ones_like(f), jnp.array(0)))
+    better = value >= f
+    return jnp.where(better[:, None], new, theta), jnp.where(better, value, f)
+
+
+def _limited(direction: Array, longest: Array) -> Array:
+    length = jnp.sqrt((direction**2).sum(axis=1))
+    return direction * jnp.minimum(1.0, longest / jnp.maximum(length, 1e-300))[:, None]
+
+
+def cholesky(a: Array) -> list[list[Array]]:
+    """Rows of the lower factor of n definite matrices (n, D, D), each (n,); not quite definite ones are lifted."""
+    size = a.shape[-1]
+    least = 1e-12 * jnp.maximum(jnp.einsum("ndd->n", a), 1e-12)
+    lower: list[list[Array]] = []
+    for i in range(size):
+        row: list[Array] = []
+        for j in range(i):
+            row.append((a[:, i, j] - sum(row[k] * lower[j][k] for k in range(j))) / lower[j][j])
+        row.append(jnp.sqrt(jnp.maximum(a[:, i, i] - sum(r * r for r in row), least)))
+        lower.append(row)
+    return lower
+
+
+def solve_definite(a: Array, b: Array) -> Array:
+    """(n, D) solutions of n definite systems, written out: batched LAPACK is slow on small matrices."""
+    lower, size = cholesky(a), a.shape[-1]
+    z: list[Array] = []
+    for i in range(size):
+        z.append((b[:, i] - sum(lower[i][k] * z[k] for k in range(i))) / lower[i][i])
+    x: list[Array] = [z[0]] * size
+    for i in reversed(range(size)):
+        x[i] = (z[i] - sum(lower[k][i] * x[k] for k in range(i + 1, size))) / lower[i][i]
+    return jnp.stack(x, axis=-1)
+
+
+def log_determinant(a: Array) -> Array:
+    """(n,) logarithms of the determinants of definite matrices (n, D, D)."""
+    return 2.0 * sum(jnp.log(row[-1]) for row in cholesky(a))

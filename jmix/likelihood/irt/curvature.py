@@ -1,0 +1,186 @@
+"""Exact second derivatives of the grid likelihood, and the cross-product of the persons' gradients.
+
+Louis (1982, J. R. Stat. Soc. B 44, eq. 3.2): with ``s_iq`` the derivatives of l_iq in x, the Hessian of ``sum_i w_i log
+L_i`` is the posterior mean of that of l_iq plus ``sum_i w_i Cov_i(s_i)``. The first is ``chain.curvature_of_map``. For
+features that are linear in z the second needs the posterior covariances of z, ``X' diag(w Var z) X``, and its
+covariances with the nodes; with tables the counts ``n_ff'q = sum_i w_i X_if X_if' p_iq`` of pairs of features at each
+node, less the cross-product of the persons' mean derivatives.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jmix.likelihood.irt.chain import Chain, chain, curvature_of_map
+from jmix.likelihood.irt.features import chunk_of, over_chunks
+from jmix.likelihood.irt.kernel import log_terms, parts_of, pass_over, posterior
+from jmix.likelihood.irt.layout import GridData, Plan
+from jmix.likelihood.irt.natural import Natural, natural
+from jmix.runtime import Program
+
+PAIRS = 512
+"""Persons whose pairs of features are counted at once."""
+
+
+class Chunk(NamedTuple):
+    """A chunk of persons: linear and float features (n, F), table features (n, Ft) or None, covariates (n, p) or None,
+    posterior weights (n, Q), weights (n,), group, stratum."""
+
+    linear: jax.Array
+    tabled: jax.Array | None
+    u: jax.Array | None
+    p: jax.Array
+    w: jax.Array
+    group: Any
+    stratum: Any
+
+
+def _chunk(plan: Plan, phi: Natural, data: GridData, c: Any) -> Chunk:
+    x, u, w = chunk_of(plan, data.rows, c)
+    stratum = data.rows.stratum[c]
+    group = data.group[stratum]
+    log_p, linear, tabled = log_terms(plan, parts_of(phi, group, stratum), x, u, data.z.astype(plan.dtype))
+    _, p, share = posterior(log_p)
+    p = jnp.where(w[:, None] > 0, p * share[:, None], 0.0)
+    if u is not None:
+        linear = [*linear, u]
+    features = jnp.concatenate(linear, axis=1) if linear else jnp.zeros((plan.chunk, 0), plan.dtype)
+    covariates = (u[:, 1:] if plan.scored else u) if plan.regressed and u is not None else None
+    return Chunk(features, jnp.concatenate(tabled, axis=1) if tabled else None, covariates, p, w, group, stratum)
+
+
+def _take(tree: Any, at: Any) -> Any:
+    return jax.tree.map(lambda a: a[0] if a.shape[0] == 1 else a[at], tree)
+
+
+def _of_chunk(steps: Chain, k: Chunk) -> Chain:
+    own = _take(steps._replace(base=None), k.group)
+    return own._replace(base=_take(steps.base, k.stratum))
+
+
+def person_gradients(plan: Plan, k: Chunk, own: Chain, z: jax.Array, apart: bool) -> jax.Array:
+    """(n, P) derivatives of log L_i in x; ``apart``: with those of what does not depend on the node."""
+    n, p = k.p.shape[0], own.base.shape[-1]
+    mean = k.p @ z
+    g = k.p @ own.base
+    if own.linear.shape[0]:
+        g = g + (k.linear[:, :, None] * mean[:, None]).reshape(n, -1) @ own.linear.reshape(-1, p)
+    if own.table is not None:
+        ft, q, r = own.table.shape
+        inside = k.p @ jnp.moveaxis(own.table, 1, 0).reshape(q, ft * r)
+        g = g + (inside.reshape(n, ft, r) * k.tabled[:, :, None]).reshape(n, -1) @ own.inner.reshape(-1, p)  # type: ignore[index, union-attr]
+    if apart and own.constant.shape[0]:
+        g = g + k.linear[:, : own.constant.shape[0]] @ own.constant
+    if apart and own.square is not None:
+        assert k.u is not None
+        pairs = (k.u[:, :, None] * k.u[:, None]).reshape(n, -1)
+        g = g - 0.5 * pairs @ own.square.reshape(-1, p)
+    return g
+
+
+def _linear_covariance(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> jax.Array:
+    """(P, P) ``sum_i w_i Cov_i(s_i)`` of a chunk whose features are all linear in z."""
+    d, f, p = plan.n_factors, k.linear.shape[1], own.base.shape[-1]
+    mean = k.p @ z
+    weighted = k.p * k.w[:, None]
+    rows = own.linear.reshape(f, d, p)
+    total = own.base.T @ (jnp.sum(weighted, axis=0)[:, None] * own.base)
+    at_nodes = k.p @ own.base
+    total = total - at_nodes.T @ (at_nodes * k.w[:, None])
+    for i in range(d):
+        cross = k.linear.T @ (weighted * (z[:, i] - mean[:, i : i + 1]))
+        half = rows[:, i].T @ (cross @ own.base)
+        total = total + half + half.T
+        for j in range(i + 1):
+            inner = k.p @ (z[:, i] * z[:, j]) - mean[:, i] * mean[:, j] if d > 1 else _variance(k.p, z, mean)
+            part = rows[:, i].T @ ((k.linear.T @ (k.linear * (k.w * inner)[:, None])) @ rows[:, j])
+            total = total + (part if i == j else part + part.T)
+    return total
+
+
+def _variance(p: jax.Array, z: jax.Array, mean: jax.Array) -> jax.Array:
+    return jnp.sum(p * (z[:, 0] - mean) ** 2, axis=1)
+
+
+def _table_covariance(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> jax.Array:
+    """(P, P) the same, of a chunk with tables."""
+    x, local, to_x = _all_features(plan, k, own, z)
+    f, q, r = local.shape
+    n_pairs = _pair_counts(x, k.p * k.w[:, None])
+    pairs = jnp.einsum("fqa,fqg,gqb->fagb", local, n_pairs, local, optimize="optimal").reshape(f * r, f * r)
+    flat = to_x.reshape(f * r, -1)
+    total = flat.T @ (pairs @ flat)
+    counts = x.T @ (k.p * k.w[:, None])
+    half = flat.T @ ((local * counts[:, :, None]).transpose(0, 2, 1).reshape(f * r, q) @ own.base)
+    total = total + half + half.T + own.base.T @ (jnp.sum(k.p * k.w[:, None], axis=0)[:, None] * own.base)
+    g = person_gradients(plan, k, own, z, apart=False)
+    return total - g.T @ (g * k.w[:, None])
+
+
+def _all_features(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Features (n, F), their derivatives (F, Q, r) in local parameters and those (F, r, P) in x; linear ones too."""
+    assert own.table is not None and own.inner is not None and k.tabled is not None
+    f, r = k.linear.shape[1], own.table.shape[2]
+    width = max(r, plan.n_factors)
+    linear = jnp.broadcast_to(z, (f, *z.shape))
+    local = [jnp.pad(linear, [(0, 0), (0, 0), (0, width - z.shape[1])])]
+    to_x = [jnp.pad(own.linear, [(0, 0), (0, width - plan.n_factors), (0, 0)])]
+    local.append(jnp.pad(own.table, [(0, 0), (0, 0), (0, width - r)]))
+    to_x.append(jnp.pad(own.inner, [(0, 0), (0, width - r), (0, 0)]))
+    x = jnp.concatenate([k.linear, k.tabled], axis=1)
+    return x, jnp.concatenate(local), jnp.concatenate(to_x)
+
+
+def _pair_counts(x: jax.Array, p: jax.Array) -> jax.Array:
+    """(F, Q, F) ``sum_i X_if p_iq X_if'`` of features (n, F) and weights (n, Q), a few persons at once."""
+    n, f = x.shape
+    step = min(PAIRS, n)
+    fill = -n % step
+    parts = jax.tree.map(lambda a: jnp.pad(a, [(0, fill), (0, 0)]).reshape(-1, step, a.shape[1]), (x, p))
+
+    def body(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        own, weights = part
+        both = (own[:, :, None] * weights[:, None]).reshape(step, -1)
+        return total + both.T @ own, None
+
+    total, _ = jax.lax.scan(body, jnp.zeros((f * p.shape[1], f), x.dtype), parts)
+    return total.reshape(f, p.shape[1], f)
+
+
+def _sum_over(plan: Plan, x: jax.Array, data: GridData, phi: Natural, term: Any) -> jax.Array:
+    """``sum_c term(chunk, chain)`` (P, P) in float64, each in the precision of the plan."""
+    steps, rounded, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, x, data), phi, data.z))
+
+    def body(total: jax.Array, c: Any) -> tuple[jax.Array, None]:
+        k = _chunk(plan, rounded, data, c)
+        return total + term(k, _of_chunk(steps, k), z).astype(total.dtype), None
+
+    return over_chunks(data.rows, jnp.zeros((x.size, x.size), x.dtype), body)[0]
+
+
+def hessian(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
+    """(P, P) second derivatives of the log likelihood at x (P,)."""
+    phi, _, _ = natural(plan, x, data)
+    _, grad = pass_over(plan, phi, data)
+    covariance = _table_covariance if phi.tables else _linear_covariance
+    total = _sum_over(plan, x, data, phi, lambda k, own, z: covariance(plan, k, own, z))
+    total = total + curvature_of_map(plan, x, data, grad)
+    return 0.5 * (total + total.T)
+
+
+def cross_product(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
+    """(P, P) ``sum_i w_i g_i g_i'`` of the persons' gradients at x (P,)."""
+    phi, _, _ = natural(plan, x, data)
+
+    def term(k: Chunk, own: Chain, z: jax.Array) -> jax.Array:
+        g = person_gradients(plan, k, own, z, apart=True)
+        return g.T @ (g * k.w[:, None])
+
+    return _sum_over(plan, x, data, phi, term)
+
+
+HESSIAN = Program(hessian, static=("plan",))
+CROSS_PRODUCT = Program(cross_product, static=("plan",))

@@ -1,0 +1,54 @@
+"""Nodes and log weights of integrals over z ~ N(0, I) that all persons share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jmix.errors import ModelError
+from jmix.likelihood.irt.marginal import FloatArray, Integration
+from jmix.numerics.quadrature import LARGEST_GRID, Rule, gauss_hermite
+
+CORNER = 1.0
+"""How far, in standard deviations of z, nodes may lie beyond the limit in the diagonals of a tensor grid."""
+
+
+def grid_rule(integration: Integration, n_factors: int) -> Rule:
+    """Nodes (Q, D) and log weights (Q,) of a grid; the weights sum to one.
+
+    Equally spaced nodes are the trapezoidal rule, whose error for a smooth integrand on the whole line falls
+    exponentially in 1 / spacing (Trefethen & Weideman 2014, SIAM Rev. 56, theorem 5.1), so that it stays exact for
+    posteriors as narrow as the spacing, where Gauss-Hermite nodes do not. In several dimensions the corners of the grid,
+    further than ``limit + CORNER`` from the origin, are left out.
+
+    Raises:
+        ModelError: nodes, limit or rule are out of range, or the grid is too large.
+    """
+    n, limit = integration.nodes, integration.limit
+    if integration.rule not in ("rectangle", "gh"):
+        raise ModelError(f'rule="{integration.rule}" is not a rule of a grid: use "rectangle" or "gh"')
+    if n**n_factors > LARGEST_GRID:
+        raise ModelError(
+            f"{n} nodes in each of {n_factors} dimensions make {n**n_factors:,} nodes: use fewer nodes, "
+            'method="adaptive" or method="adaptive-qmc"'
+        )
+    if integration.rule == "gh":
+        return gauss_hermite(n, n_factors)
+    if n < 2 or not np.isfinite(limit) or limit <= 0:
+        raise ModelError(f"a grid of {n} nodes on ±{limit} is impossible: use two nodes or more and a positive limit")
+    z = np.linspace(-limit, limit, n)
+    nodes = np.stack(np.meshgrid(*[z] * n_factors, indexing="ij"), axis=-1).reshape(-1, n_factors)
+    square = np.sum(nodes**2, axis=1)
+    if n_factors > 1:
+        kept = square <= (limit + CORNER) ** 2
+        nodes, square = nodes[kept], square[kept]
+    return Rule(nodes, _normalised(-0.5 * square))
+
+
+def rounded(rule: Rule, precision: str) -> Rule:
+    """The rule with nodes that the precision represents exactly, so that float32 and float64 mean the same sum."""
+    nodes = rule.nodes.astype(precision).astype(np.float64)
+    return Rule(nodes, rule.log_weights)
+
+
+def _normalised(logs: FloatArray) -> FloatArray:
+    return np.asarray(logs - np.log(np.sum(np.exp(logs))))

@@ -1,0 +1,68 @@
+"""The grid likelihood against the textbook's, person by person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jmix.likelihood.irt.build import build_marginal
+from jmix.likelihood.irt.marginal import Integration
+from jmix.likelihood.irt.nodes import grid_rule
+
+from .textbook import Case, derivative, textbook
+
+CASES: dict[str, dict[str, Any]] = {
+    "2PL": {"kinds": [("logistic", 2, 4)]},
+    "2PL weighted, two groups": {"kinds": [("logistic", 2, 4)], "groups": 2, "weights": True},
+    "missing at random": {"kinds": [("logistic", 2, 4), ("gpcm", 3, 2)], "missing": 0.3, "groups": 2},
+    "missing by pattern": {"kinds": [("logistic", 2, 4)], "missing": "pattern", "groups": 2, "n": 300},
+    "mixed": {
+        "kinds": [("logistic", 2, 1), ("logistic4", 2, 2), ("graded", 3, 2), ("nominal", 4, 1)],
+        "columns": [3, 0, 4, 1, 5, 2],
+        "missing": 0.1,
+        "weights": True,
+    },
+    "graded": {"kinds": [("graded", 4, 3)], "groups": 2},
+    "regression": {"kinds": [("logistic", 2, 4)], "covariates": 2, "groups": 2, "weights": True},
+    "two factors": {"kinds": [("logistic", 2, 3), ("graded", 3, 2)], "d": 2, "groups": 2},
+    "two factors, regression": {"kinds": [("gpcm", 3, 3)], "d": 2, "covariates": 1},
+}
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(**CASES[request.param])
+
+
+def _grid(case: Case) -> Integration:
+    """With covariates the nodes lie elsewhere than the textbook's: both must then be exact."""
+    return Integration(nodes=81, limit=8.0) if case.W is not None else Integration(nodes=21, limit=6.0)
+
+
+def _textbook(case: Case, x: Any) -> Any:
+    rule = grid_rule(_grid(case), case.spec.n_factors)
+    return textbook(case.spec, case.responses, x, rule.nodes, rule.log_weights, case.W)
+
+
+def test_likelihood_and_moments(case: Case) -> None:
+    m = build_marginal(case.spec, case.responses, _grid(case), case.W)
+    loglik, mean, covariance = _textbook(case, case.x)
+    np.testing.assert_allclose(m.by_person(case.x), loglik, rtol=1e-10, atol=1e-10)
+    value, grad = m.value_and_grad(case.x)
+    assert value == pytest.approx(case.weights @ loglik, rel=1e-10)
+    moments = m.moments(case.x)
+    np.testing.assert_allclose(moments.mean, mean, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(moments.covariance, covariance, rtol=1e-7, atol=1e-9)
+    numeric = derivative(lambda x: case.weights @ _textbook(case, x)[0], case.x)
+    np.testing.assert_allclose(grad, numeric, rtol=1e-8, atol=1e-8 * np.abs(numeric).max())
+
+
+def test_second_derivatives(case: Case) -> None:
+    m = build_marginal(case.spec, case.responses, _grid(case), case.W)
+    numeric = derivative(lambda x: m.value_and_grad(x)[1], case.x)
+    np.testing.assert_allclose(m.hessian(case.x), numeric, rtol=1e-7, atol=1e-8 * np.abs(numeric).max())
+    by_person = derivative(lambda x: m.by_person(x), case.x)
+    cross = (by_person * case.weights) @ by_person.T
+    np.testing.assert_allclose(m.cross_product(case.x), cross, rtol=1e-7, atol=1e-8 * np.abs(cross).max())
