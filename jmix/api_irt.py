@@ -77,7 +77,7 @@ def irt(
     itemtype: str | Sequence[str] | Mapping[str, str] | None = None,
     model: Any = 1,
     method: str | None = None,
-    se: str | bool = "hessian",
+    se: str | bool | None = None,
     integration: str | Mapping[str, Any] | Integration | None = None,
     nodes: int | None = None,
     person: str | None = None,
@@ -116,7 +116,8 @@ def irt(
             F1*F2"``, or a pattern of items by factors. bifactor, testlets: the specific factor of each item.
         method: "ml", "map" or "cml" (conditional maximum likelihood of Rasch and partial credit models); None is "map"
             with priors and "ml" without.
-        se: "hessian" (the observed information, as "oakes"), "crossprod", "sandwich", "item" or "none".
+        se: "hessian" (the observed information, as "oakes"), "crossprod", "sandwich", "item" or "none"; None chooses
+            by the number of parameters.
         integration: "grid", "adaptive", "qmc" or "adaptive-qmc", or an ``Integration``; None chooses by the model and
             the data, and doubles the nodes where the quadrature error, which is always reported, is too large.
         nodes: of each dimension, or points in all for quasi-Monte Carlo.
@@ -198,14 +199,15 @@ def _without_starts(options: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options: dict[str, Any]) -> Any:
-    from jmix.estimate.irt.cml import fit_cml
     from jmix.responses.read import read_responses
+    from jmix.results.irt.cml_fit import fit_cml
 
     allowed = {"item_formula", "contrasts"}
     others = [name for name, value in options.items() if name not in allowed and value not in (None, True)]
     if others:
         raise ModelError(f"method='cml' conditions on sum scores and takes no {', '.join(others)}; use method='ml'")
-    return fit_cml(read_responses(responses, **reading), itemtype=itemtype, item_formula=options["item_formula"])
+    read = read_responses(responses, **reading)
+    return fit_cml(read, itemtype, item_formula=options["item_formula"], contrasts=options["contrasts"])
 
 
 def _integration(integration: Any, nodes: Any) -> Integration | None:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 import jmix
+from jmix import cli_irt_options
 from jmix.errors import JmixError
 
 FAILED, INTERNAL, INTERRUPTED, BROKEN_PIPE = 2, 70, 130, 141
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = _Parser(
         prog="jmix",
-        description="Linear and generalized linear mixed models from the command line.",
+        description="Mixed models and item response models from the command line.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_fit(commands, debug)
     _add_sample(commands, debug)
+    _add_irt(commands, debug)
     _add_data(commands, debug)
     _add_info(commands, debug)
     return parser
@@ -112,6 +114,19 @@ def _add_sample(commands: Any, debug: argparse.ArgumentParser) -> None:
     output.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
+def _add_irt(commands: Any, debug: argparse.ArgumentParser) -> None:
+    text = "fit an item response model and print its summary"
+    irt = _command(commands, debug, "irt", text, cli_irt_options.EXAMPLES)
+    irt.set_defaults(module="jmix.cli_irt")
+    cli_irt_options.add_arguments(irt)
+    _add_reading(irt.add_argument_group("reading csv and tsv"))
+    output = irt.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="also write tables, summary, fit and plots to a folder (replaces earlier ones)"
+    )
+    _add_manner(output)
+
+
 def _add_sampler(sampler: Any) -> None:
     for name, metavar, default, text in (
         ("--draws", "N", 1000, "kept draws a chain"),
@@ -128,6 +143,16 @@ def _add_sampler(sampler: Any) -> None:
 def _model_command(
     commands: Any, debug: argparse.ArgumentParser, name: str, text: str, examples: str
 ) -> argparse.ArgumentParser:
+    command = _command(commands, debug, name, text, examples)
+    command.add_argument(
+        "formula", metavar="FORMULA", help='as in lme4, e.g. "y ~ x + (x | g)"; text columns are factors'
+    )
+    return command
+
+
+def _command(
+    commands: Any, debug: argparse.ArgumentParser, name: str, text: str, examples: str
+) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
@@ -141,9 +166,6 @@ def _model_command(
         "data",
         metavar="DATA",
         help="a .csv, .tsv (also .gz) or .parquet file, or a data set that ships with jmix",
-    )
-    command.add_argument(
-        "formula", metavar="FORMULA", help='as in lme4, e.g. "y ~ x + (x | g)"; text columns are factors'
     )
     return command
 

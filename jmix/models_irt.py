@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IrtMethod = Literal["ml", "map"]
 
+HESSIAN = 2000
+"""Most parameters whose standard errors come from the whole Hessian unless asked for."""
+
+NODES, SMALL = 61, 2_000_000
+"""Nodes of one dimension where persons times nodes are at most ``SMALL``: steep items need them."""
+
 
 @dataclass(frozen=True, eq=False)
 class IrtModel:
@@ -61,7 +67,17 @@ class IrtModel:
         """The marginal likelihood of these responses."""
         from jmix.likelihood.irt.build import build_marginal
 
-        return build_marginal(self.spec, self.responses, self.integration, self.W)
+        return build_marginal(self.spec, self.responses, self._chosen(), self.W)
+
+    def _chosen(self) -> Integration:
+        """The integration: the user's, or the default with at least ``NODES`` nodes where they cost little."""
+        from jmix.likelihood.irt.choose import choose_integration
+
+        if self.integration is not None:
+            return self.integration
+        own = choose_integration(self.spec, self.responses)
+        small = self.spec.n_factors == 1 and self.responses.n_persons * NODES <= SMALL
+        return replace(own, nodes=max(own.nodes, NODES)) if small and own.method == "grid" else own
 
     @cached_property
     def sample_statistics(self) -> Sample:
@@ -114,7 +130,7 @@ class IrtModel:
         self,
         method: IrtMethod | None = None,
         *,
-        se: str | bool = "hessian",
+        se: str | bool | None = None,
         start: Any = None,
         max_iterations: int = 200,
         progress: bool | None = None,
@@ -127,7 +143,8 @@ class IrtModel:
         Args:
             method: "ml" or "map"; None is "map" where there are priors.
             se: "hessian" (or "oakes": the observed information), "crossprod", "sandwich", "item" (the observed
-                information of each item alone, for very many items), or "none".
+                information of each item alone, for very many items), or "none"; None is "hessian" for up to
+                ``HESSIAN`` parameters and "item" beyond.
             start: see ``start``. max_iterations: limit on the steps of the search.
             progress: show the course of the fit; None where it takes long and somebody is watching.
 
@@ -149,6 +166,8 @@ class IrtModel:
             raise ModelError("method='map' needs priors: give priors={'a': 'lognormal(0, 0.5)'} or priors='default'")
         if method == "ml" and has_priors:
             return self.without_priors().fit("ml", se=se, start=start, max_iterations=max_iterations, progress=progress)
+        if se is None:
+            se = "hessian" if self.spec.n_free <= HESSIAN else "item"
         options = FitOptions(standard_error_type(se), _whole(max_iterations), self.refine, progress)
         solution, marginal = fit_irt(
             self.marginal,

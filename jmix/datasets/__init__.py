@@ -46,6 +46,7 @@ def load_data(name: str) -> pd.DataFrame:
             compression="gzip",
             dtype={column["name"]: _dtype(column) for column in columns},
             keep_default_na=False,
+            na_values={column["name"]: [""] for column in columns if column["type"] == "Int64"},
         )
 
 

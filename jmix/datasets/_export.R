@@ -1,6 +1,6 @@
 # Writes the data sets that jmix ships, from the R packages that Debian distributes:
 #
-#     apt-get install r-cran-lme4 r-cran-nlme r-cran-mass r-cran-jsonlite r-cran-mlmrev r-cran-ordinal
+#     apt-get install r-cran-lme4 r-cran-nlme r-cran-mass r-cran-jsonlite r-cran-mlmrev r-cran-ordinal r-cran-psychotools
 #     Rscript jmix/datasets/_export.R [DIRECTORY]
 #
 # DIRECTORY (default: the folder of this script) receives datasets.json and data/NAME.csv.gz.
@@ -17,15 +17,17 @@ shortest <- function(x) {
 cells <- function(x) if (is.double(x)) shortest(x) else as.character(x)
 
 write_csv_gz <- function(data, path) {
-  text <- do.call(paste, c(lapply(data, cells), sep = ","))
-  stopifnot(!anyNA(data), !grepl("[\" ]", text))
+  # A missing value is an empty cell; only integers may have any.
+  text <- do.call(paste, c(lapply(data, function(x) ifelse(is.na(x), "", cells(x))), sep = ","))
+  stopifnot(!anyNA(Filter(Negate(is.integer), data)), !grepl("[\" ]", text))
   connection <- gzfile(path, "wb", compression = 9)
   on.exit(close(connection))
   writeLines(c(paste(names(data), collapse = ","), text), connection)
 }
 
 column_entry <- function(name, x) {
-  type <- if (is.factor(x)) "category" else if (is.integer(x)) "int64" else "float64"
+  integer_type <- if (anyNA(x)) "Int64" else "int64"
+  type <- if (is.factor(x)) "category" else if (is.integer(x)) integer_type else "float64"
   entry <- list(name = name, type = type)
   if (is.factor(x)) {
     entry$ordered <- is.ordered(x)
@@ -49,6 +51,29 @@ anorexia_long <- function() {
     weight = as.vector(rbind(wide$Prewt, wide$Postwt)),
     Rx1 = as.integer(rx == "1"), Rx3 = as.integer(rx == "3")
   )
+}
+
+with_items <- function(items, persons) {
+  # Persons by items, whole numbers, and beside them what is known of the persons.
+  values <- unclass(items)
+  storage.mode(values) <- "integer"
+  data.frame(values[, , drop = FALSE], persons)
+}
+
+math_exam <- function() {
+  exam <- psychotools_data("MathExam14W")
+  with_items(exam$solved, exam[c("tests", "gender", "study", "semester", "attempt", "group")])
+}
+
+conspiracist_beliefs <- function() {
+  beliefs <- psychotools_data("ConspiracistBeliefs2016")
+  with_items(beliefs$resp, beliefs[c("area", "gender")])
+}
+
+psychotools_data <- function(name) {
+  place <- new.env()
+  utils::data(list = name, package = "psychotools", envir = place)
+  place[[name]]
 }
 
 plain <- function(data) as.data.frame(unclass(data)[names(data)], optional = TRUE, stringsAsFactors = FALSE)
@@ -114,7 +139,13 @@ data_sets <- list(
            pinheiro),
   data_set("Gasoline", "r-cran-nlme", nlme::Gasoline,
            "Yield of gasoline (percent of the crude oil) at several endpoints from ten samples of crude oil",
-           paste0("Prater, N. H. (1956). Pet. Refin. 35, 236-238; ", pinheiro))
+           paste0("Prater, N. H. (1956). Pet. Refin. 35, 236-238; ", pinheiro)),
+  data_set("MathExam14W", "r-cran-psychotools", math_exam(),
+           "Mathematics exam: 729 students, 13 items solved (1) or not (0), and covariates of the students",
+           "Zeileis, A., Umlauf, N. & Leisch, F. (2014). J. Stat. Softw. 58(1)", gpl_2_or_3),
+  data_set("ConspiracistBeliefs2016", "r-cran-psychotools", conspiracist_beliefs(),
+           "Generic Conspiracist Beliefs Scale: 2,449 persons, 15 items from 0 (disagree) to 4 (agree), some missing",
+           "Brotherton, R., French, C. C. & Pickering, A. D. (2013). Front. Psychol. 4, 279", gpl_2_or_3)
 )
 
 catalogue_entry <- function(set) {

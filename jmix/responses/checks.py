@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import DataError
-from jmix.responses.coding import gaps
+from jmix.responses.coding import gaps, shown
 from jmix.responses.connected import item_components
 from jmix.responses.data import FloatArray, Long, Responses
 from jmix.responses.matrix import extremes, seen_categories
@@ -87,8 +87,8 @@ def _check_duplicates(responses: Responses, long: Long) -> None:
     who = responses.persons[int(np.searchsorted(long.start, row, side="right")) - 1]
     what = responses.items[int(long.item[row + 1])]
     if long.item[row] == long.item[row + 1]:
-        raise DataError(f"person {who!r} answered item {what!r} more than once; keep one response")
-    raise DataError(f"the responses of person {who!r} are not sorted by item; read them by read_responses")
+        raise DataError(f"person {shown(who)} answered item {what!r} more than once; keep one response")
+    raise DataError(f"the responses of person {shown(who)} are not sorted by item; read them by read_responses")
 
 
 def _check_items(responses: Responses, seen: Bools, keep_constant: bool) -> list[str]:

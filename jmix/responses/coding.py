@@ -210,6 +210,11 @@ def _order_note(name: str, labels: Labels) -> str:
     )
 
 
+def shown(label: Any) -> str:
+    """A label as a message shows it."""
+    return repr(_plain(label))
+
+
 def _plain(label: Any) -> Hashable:
     return label.item() if isinstance(label, np.generic) else label
 

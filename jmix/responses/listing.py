@@ -11,7 +11,7 @@ import pandas as pd
 
 from jmix.errors import DataError
 from jmix.formula.frame import Frame
-from jmix.responses.coding import Labels, code_column, complete_pairs
+from jmix.responses.coding import Labels, code_column, complete_pairs, shown
 from jmix.responses.convert import DENSE_SHARE, DENSE_SIZE, to_table
 from jmix.responses.data import MISSING, Codes, IntArray, Long, Responses
 from jmix.responses.persons import align_to_persons, as_vector, person_side
@@ -149,8 +149,8 @@ def _sorted(rows: _Rows, values: Codes) -> Long:
     if twice.size:
         who, what = divmod(int(key[twice[0]]), len(rows.items))
         raise DataError(
-            f"person {rows.persons[who]!r} answered item {rows.items[what]!r} more than once ({twice.size:,} such "
-            "responses); keep one response for each person and item, as data.drop_duplicates([person, item]) does"
+            f"person {shown(rows.persons[who])} answered item {shown(rows.items[what])} more than once ({twice.size:,} "
+            "such responses); keep one response for each person and item, as data.drop_duplicates([person, item]) does"
         )
     counts = np.bincount(person, minlength=len(rows.persons))
     start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -185,10 +185,10 @@ def _constant(values: Any, what: str, rows: _Rows) -> pd.Series[Any]:
     if differs.any():
         row = int(np.argmax(differs))
         who = rows.person[row]
-        both = series.iloc[rows.first_person[who]], series.iloc[row]
+        one, two = shown(series.iloc[rows.first_person[who]]), shown(series.iloc[row])
         raise DataError(
-            f"{what} is not constant within person: person {rows.persons[who]!r} has {both[0]!r} and {both[1]!r}; give "
-            "each person one value"
+            f"{what} is not constant within person: person {shown(rows.persons[who])} has {one} and {two}; "
+            "give each person one value"
         )
     return series.iloc[rows.first_person].reset_index(drop=True)
 

@@ -125,7 +125,7 @@ def _finish(table: Codes, names: tuple[str, ...], truth: bool = False) -> CodedT
         )
     if high.max() > MOST_CATEGORIES:
         return code_columns([table[:, j] for j in range(len(names))], names)
-    seen = seen_categories(table, int(high.max()) + 1)
+    seen = seen_categories(table, max(1, int(high.max()) + 1))
     kind: Any = bool if truth else int
     old: list[Labels] = [tuple(kind(k) for k in np.flatnonzero(row)) for row in seen]
     labels = complete_pairs(old)

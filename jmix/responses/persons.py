@@ -11,6 +11,7 @@ import pandas as pd
 
 from jmix.errors import DataError
 from jmix.formula.frame import Frame
+from jmix.responses.coding import shown
 from jmix.responses.data import FloatArray, IntArray
 
 Column = str | Sequence[Any] | npt.NDArray[Any] | pd.Series
@@ -85,8 +86,8 @@ def align_to_persons(data: Any, persons: pd.Index[Any], key: str | None) -> pd.D
         return frame.set_axis(persons, axis=0)
     absent = persons[~persons.isin(frame.index)]
     raise DataError(
-        f"data has {len(frame):,} rows for {n:,} persons, and person {absent[0]!r} is not in its index; give one row a "
-        "person, with the persons' labels as the index" + (f" or in a column {key!r}" if key else "")
+        f"data has {len(frame):,} rows for {n:,} persons, and person {shown(absent[0])} is not in its index; give one "
+        "row a person, with the persons' labels as the index" + (f" or in a column {key!r}" if key else "")
     )
 
 
@@ -109,8 +110,8 @@ def align_to_items(item_data: Any, items: tuple[str, ...], key: str | None) -> p
         return frame.set_axis(wanted, axis=0)
     absent = wanted[~wanted.isin(labels)]
     raise DataError(
-        f"item_data has {len(frame)} rows for {len(items)} items, and item {absent[0]!r} is not in its index; give one "
-        "row an item, with the items' names as the index or in a column 'item'"
+        f"item_data has {len(frame)} rows for {len(items)} items, and item {shown(absent[0])} is not in its index; "
+        "give one row an item, with the items' names as the index or in a column 'item'"
     )
 
 
@@ -129,10 +130,10 @@ def as_vector(values: Any, what: str) -> Any:
 def _by_label(frame: pd.DataFrame, labels: pd.Index[Any], wanted: pd.Index[Any], where: str) -> pd.DataFrame:
     if labels.has_duplicates:
         twice = labels[labels.duplicated()][0]
-        raise DataError(f"{twice!r} occurs more than once in the {where}; keep one row for each")
+        raise DataError(f"{shown(twice)} occurs more than once in the {where}; keep one row for each")
     place = labels.get_indexer(wanted)
     if (place < 0).any():
-        raise DataError(f"{wanted[place < 0][0]!r} is missing from the {where}; add its row")
+        raise DataError(f"{shown(wanted[place < 0][0])} is missing from the {where}; add its row")
     return frame.take(place).set_axis(wanted, axis=0)
 
 
@@ -148,7 +149,7 @@ def _weights(values: Any, persons: pd.Index[Any]) -> FloatArray:
     ):
         if bad.any():
             raise DataError(
-                f"the weight of person {persons[int(np.argmax(bad))]!r} {text} ({int(bad.sum()):,} such persons); "
+                f"the weight of person {shown(persons[int(np.argmax(bad))])} {text} ({int(bad.sum()):,} such persons); "
                 "weights are positive: give one, or leave the person out"
             )
     return weights
@@ -165,8 +166,8 @@ def _levels(values: Any, persons: pd.Index[Any], what: str) -> tuple[IntArray, p
     missing = series.isna().to_numpy()
     if missing.any():
         raise DataError(
-            f"person {persons[int(np.argmax(missing))]!r} has no {what} ({int(missing.sum()):,} such persons); give it "
-            "one, or leave the person out"
+            f"person {shown(persons[int(np.argmax(missing))])} has no {what} ({int(missing.sum()):,} such persons); "
+            "give it one, or leave the person out"
         )
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.cat.remove_unused_categories()

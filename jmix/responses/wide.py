@@ -11,7 +11,7 @@ import pandas as pd
 
 from jmix.errors import DataError
 from jmix.formula.frame import Frame
-from jmix.responses.coding import missing_note
+from jmix.responses.coding import missing_note, shown
 from jmix.responses.data import MISSING, Responses
 from jmix.responses.matrix import CodedTable, code_array, code_columns
 from jmix.responses.persons import align_to_persons, as_vector, person_side
@@ -139,8 +139,8 @@ def _labels(frame: Frame, person: str) -> pd.Index[Any]:
     if labels.has_duplicates:
         twice = labels[labels.duplicated()][0]
         raise DataError(
-            f"person {twice!r} has several rows; a table has one row a person. For a list of responses name item= and "
-            "response= too"
+            f"person {shown(twice)} has several rows; a table has one row a person. For a list of responses name item= "
+            "and response= too"
         )
     return labels
 
@@ -159,7 +159,7 @@ def _named(name: str, what: str, own: Frame | None, given: pd.DataFrame | None) 
 def _unique(names: list[str]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"two columns are named {twice!r}; items need different names")
+        raise DataError(f"two columns are named {shown(twice)}; items need different names")
     return tuple(names)
 
 

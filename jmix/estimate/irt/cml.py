@@ -24,8 +24,10 @@ FloatArray = npt.NDArray[np.float64]
 MEMORY = 1 << 22
 """Numbers of a step over the sets of items."""
 
-TOLERANCE = 1e-14
-"""Newton decrement at which the maximum is reached, in units of the log likelihood."""
+TOLERANCE, ROUNDING = 1e-22, 1e-13
+"""Newton decrements, in units of the log likelihood, at which the maximum is reached, and from which one that falls no
+more is taken for rounding.
+"""
 
 NEAR = 1e-8
 """Decrement up to which a long test is searched with an approximate Hessian."""
@@ -171,7 +173,8 @@ class _Search:
             if decrement > 0.01 * before and not self.fresh:
                 self.hessian = curvature()
                 step, decrement = _newton_step(self.grad, self.hessian)
-            if decrement <= tolerance or not self._advance(step, decrement):
+            settled = decrement <= tolerance or (decrement <= ROUNDING and decrement >= before)
+            if settled or not self._advance(step, decrement):
                 return
             before = decrement
             _check_finite(self.data, self.design, self.eta)

@@ -10,28 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ConvergenceWarning
-from jmix.estimate.glmm_search import Search
 from jmix.estimate.irt.canonical import signs
+from jmix.estimate.irt.covariance import estimate_covariance
 from jmix.estimate.irt.information import complete_information
-from jmix.estimate.irt.notes import degenerate, estimate_notes, runaway
+from jmix.estimate.irt.maximum import Maximum
+from jmix.estimate.irt.notes import degenerate, estimate_notes
 from jmix.estimate.irt.objective import IrtObjective
 from jmix.estimate.irt.sample import Sample
-from jmix.estimate.irt.search import MOST, Space, search
+from jmix.estimate.irt.search import MOST, maximise
 from jmix.estimate.irt.solution import IrtSolution
 from jmix.estimate.irt.status import status_of
-from jmix.estimate.irt.uncertainty import by_item, covariance
 from jmix.estimate.irt.watch import Course
 from jmix.likelihood.irt.marginal import Marginal
-from jmix.spec.irt.spec import IrtSpec
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 QUADRATURE = 1e-3
 """Largest change of the log likelihood with twice the nodes that is let pass."""
 
+QUADRATURE_CHEAP, CHEAP = 5e-6, 2e6
+"""The same where a pass takes little time: persons times nodes."""
+
 ROUNDING = 4e-9
-"""The same relative to the log likelihood, where persons are computed in float32."""
+"""Added relative to the log likelihood, where persons are computed in float32."""
+
+NOTED = 10.0
+"""Multiple of ``QUADRATURE`` from which an error that stayed is pointed out."""
 
 DOUBLINGS = 3
 """How often the nodes are doubled at most."""
@@ -76,71 +80,87 @@ def fit_irt(
         ConvergenceWarning: the search did not arrive, or some parameters are not identified.
     """
     options = FitOptions() if options is None else options
-    begun, total = time.perf_counter(), 0
+    begun, evaluations = time.perf_counter(), 0
     seconds: dict[str, float] = {}
     for doubling in range(DOUBLINGS + 1):
         objective = IrtObjective(marginal)
-        space, found = _maximise(objective, sample, start, covariates, options)
-        total += found.n_evaluations
-        for name, spent in objective.seconds.items():
-            seconds[name] = seconds.get(name, 0.0) + spent
-        x = space.x(found.z)
-        finer = marginal.finer()
-        error = float(finer.value_and_grad(x)[0]) - float(-found.at.value - objective.log_prior(x))
-        if not options.refine or doubling == DOUBLINGS or found.interrupted or abs(error) <= _allowed(found, marginal):
+        with Course(options.progress) as course:
+            found = _maximise(objective, sample, start, covariates, options, course)
+        evaluations += found.n_evaluations
+        error, finer = _quadrature_error(objective, found)
+        good = abs(error) <= _allowed(found, marginal, sample)
+        if good or not options.refine or doubling == DOUBLINGS or found.interrupted:
             break
-        marginal, start = finer, x
-    solution = _solution(objective, space, found, options, error, notes)
+        _add(seconds, objective.seconds)
+        marginal, start = finer, found.x
+    solution = _solution(objective, found, options, error, notes)
+    _add(seconds, objective.seconds)
     seconds["all"] = time.perf_counter() - begun
-    solution = replace(solution, n_evaluations=total, seconds=seconds)
+    solution = replace(solution, n_evaluations=evaluations, seconds=seconds)
     if not solution.status.converged:
         warnings.warn("; ".join([*solution.status.messages, *solution.notes]), ConvergenceWarning, stacklevel=4)
     return solution, marginal
 
 
-def _allowed(found: Search, marginal: Marginal) -> float:
-    rounding = ROUNDING * abs(found.at.value) if marginal.integration.precision == "float32" else 0.0
-    return QUADRATURE + rounding
+def _add(total: dict[str, float], more: dict[str, float]) -> None:
+    for name, spent in more.items():
+        total[name] = total.get(name, 0.0) + spent
 
 
 def _maximise(
-    objective: IrtObjective, sample: Sample, start: FloatArray, covariates: FloatArray | None, options: FitOptions
-) -> tuple[Space, Search]:
+    objective: IrtObjective,
+    sample: Sample,
+    start: FloatArray,
+    covariates: FloatArray | None,
+    options: FitOptions,
+    course: Course,
+) -> Maximum:
+    if start.size > MOST:
+        from jmix.estimate.irt.many import maximise_many
+
+        return maximise_many(objective, start, sample, max_iterations=options.max_iterations, watch=course)
     information = complete_information(objective.marginal.spec, start, sample, covariates)
-    with Course(options.progress) as course:
-        return search(
-            objective,
-            start,
-            information,
-            max(float(sample.sizes.sum()), 1.0),
-            max_iterations=options.max_iterations,
-            watch=course,
-        )
+    persons = max(float(sample.sizes.sum()), 1.0)
+    return maximise(objective, start, information, persons, max_iterations=options.max_iterations, watch=course)
+
+
+def _quadrature_error(objective: IrtObjective, found: Maximum) -> tuple[float, Marginal]:
+    """The log likelihood at twice the nodes less the one maximised, and the likelihood with these nodes."""
+    finer = objective.marginal.finer()
+    return float(finer.value_and_grad(found.x)[0]) - (found.value - objective.log_prior(found.x)), finer
+
+
+def _allowed(found: Maximum, marginal: Marginal, sample: Sample) -> float:
+    """Quadrature error that is let pass."""
+    integration = marginal.integration
+    if integration.precision == "float32":
+        return QUADRATURE + ROUNDING * abs(found.value)
+    grid = integration.method == "grid" and marginal.spec.specific is None
+    size = float(sample.sizes.sum()) * integration.nodes ** (marginal.spec.n_factors if grid else 1)
+    return QUADRATURE_CHEAP if grid and size <= CHEAP else QUADRATURE
 
 
 def _solution(
-    objective: IrtObjective, space: Space, found: Search, options: FitOptions, error: float, notes: tuple[str, ...]
+    objective: IrtObjective, found: Maximum, options: FitOptions, error: float, notes: tuple[str, ...]
 ) -> IrtSolution:
-    marginal = objective.marginal
-    spec, x = marginal.spec, space.x(found.z)
-    log_prior = objective.log_prior(x)
-    flip = signs(spec, x)
-    vcov, lost, least = _covariance(objective, space, found, x, options)
-    x = x * flip
-    if vcov is not None:
-        vcov = np.where(np.outer(flip, flip) < 0, -vcov, vcov)
-    own = estimate_notes(spec, x, lost)
-    if abs(error) > _allowed(found, marginal):
+    marginal, log_prior = objective.marginal, objective.log_prior(found.x)
+    spec = marginal.spec
+    flip = signs(spec, found.x)
+    known = estimate_covariance(objective, found, options.se)
+    x = found.x * flip
+    own = estimate_notes(spec, x, known.lost)
+    single = marginal.integration.precision == "float32"
+    if abs(error) > NOTED * QUADRATURE + (ROUNDING * abs(found.value) if single else 0.0):
         own += (_coarse(marginal, error),)
     return IrtSolution(
         spec=spec,
         integration=marginal.integration,
         x=x,
-        loglik=-found.at.value - log_prior,
+        loglik=found.value - log_prior,
         log_prior=log_prior,
-        vcov=vcov,
-        se_type=options.se,
-        status=status_of(found, least, lost, degenerate(spec, x)),
+        vcov=known.turned(flip),
+        se_type=known.kind,
+        status=status_of(found, known.least, known.lost, degenerate(spec, x)),
         quadrature_error=error,
         n_evaluations=found.n_evaluations,
         n_hessians=found.n_hessians,
@@ -152,48 +172,5 @@ def _coarse(marginal: Marginal, error: float) -> str:
     nodes = marginal.integration.nodes
     return (
         f"the log likelihood changes by {error:.2g} with twice the nodes: integrate with nodes={2 * nodes} or "
-        "method='adaptive'"
+        "integration='adaptive'"
     )
-
-
-def _covariance(
-    objective: IrtObjective, space: Space, found: Search, x: FloatArray, options: FitOptions
-) -> tuple[FloatArray | None, BoolArray, float]:
-    """Covariance of x by type, the parameters that are not identified, and the least scaled eigenvalue."""
-    p = x.size
-    none = np.zeros(p, dtype=np.bool_)
-    if options.se == "none" and (p > MOST or not found.exact):
-        return None, none, 1.0
-    if not found.exact:
-        found.refresh()
-    inverse = np.linalg.inv(space.scale) if p else space.scale
-    information = inverse.T @ found.hessian @ inverse
-    cross = None
-    if options.se in ("crossprod", "sandwich"):
-        cross = np.asarray(objective.marginal.cross_product(x))
-        if objective.prior is not None:
-            cross = cross - objective.prior.evaluate(x)[2]
-    inside = np.flatnonzero(~runaway(objective.marginal.spec, x))
-    at = np.ix_(inside, inside)
-    vcov, lost = np.diag(np.full(p, np.inf)), none.copy()
-    vcov[at], lost[inside], least = covariance(options.se, information[at], None if cross is None else cross[at])
-    if options.se == "item":
-        vcov = by_item(information, item_blocks(objective.marginal.spec))
-    return (None if options.se == "none" else vcov), lost, least
-
-
-def item_blocks(spec: IrtSpec) -> list[npt.NDArray[np.int64]]:
-    """Free parameters of each item, those of the latent distribution one by one; a shared one with its first item."""
-    place = np.full(len(spec.table.names), -1)
-    place[spec.table.free] = np.arange(spec.n_free)
-    taken = np.zeros(spec.n_free, dtype=np.bool_)
-    out: list[npt.NDArray[np.int64]] = []
-    for block in spec.blocks:
-        for row in range(len(block.columns)):
-            own = place[np.unique(np.concatenate([block.slopes[:, row].ravel(), block.own[:, row].ravel()]))]
-            own = own[own >= 0]
-            own = own[~taken[own]]
-            taken[own] = True
-            if own.size:
-                out.append(own)
-    return out + [np.array([i]) for i in np.flatnonzero(~taken)]

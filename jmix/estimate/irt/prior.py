@@ -1,5 +1,8 @@
 """The log prior of the free parameters with its derivatives, in one small program for all models.
 
+It is a density of the natural parameters: standard deviations, even where the prior describes a precision or variance,
+and asymptotes as probabilities. Its maximum with the likelihood is therefore that of the mixed models' MAP.
+
 Priors lie on single numbers of the specification, so that the log prior is a sum of functions of one number each, and
 those numbers are affine in the free parameters: the program gives value, first and second derivative of every term.
 """
@@ -121,6 +124,11 @@ class GeneralPrior:
 
     def __init__(self, spec: IrtSpec) -> None:
         self._spec = spec
+        entries, moving = spec.table.priors, moving_numbers(spec)
+        told = [
+            i for i, e in enumerate(entries) if e is not None and e.probability and i in moving and not e.prior.flat
+        ]
+        self._asymptotes = np.array(told, dtype=np.int64)
         self._program = runtime.Program(self._all)
 
     def _all(self, x: Any) -> Any:
@@ -128,7 +136,11 @@ class GeneralPrior:
         import jax.numpy as jnp
 
         def value(x: Any) -> Any:
-            return log_prior(jnp, self._spec, x)
+            change = 0.0
+            if self._asymptotes.size:
+                v = full_vector(jnp, self._spec, x)[self._asymptotes]
+                change = jnp.sum(jax.nn.log_sigmoid(v) + jax.nn.log_sigmoid(-v))
+            return log_prior(jnp, self._spec, x, jacobian=True) - change
 
         return value(x), jax.grad(value)(x), jax.hessian(value)(x)
 

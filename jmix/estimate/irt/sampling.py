@@ -17,7 +17,7 @@ from jmix.estimate.irt.information import complete_information
 from jmix.estimate.irt.objective import IrtObjective
 from jmix.estimate.irt.posterior_density import Density, build_density, log_density, natural
 from jmix.estimate.irt.sample import Sample
-from jmix.estimate.irt.search import search
+from jmix.estimate.irt.search import maximise
 from jmix.estimate.mode import FLATTEST
 from jmix.estimate.nuts_program import Kernel, Points
 from jmix.estimate.options import Options
@@ -81,11 +81,9 @@ def find_mode(
     objective = IrtObjective(marginal, spec)
     information = complete_information(spec, start, sample, covariates)
     persons = max(float(sample.sizes.sum()), 1.0)
-    space, found = search(objective, start, information, persons, max_iterations=100)
-    if not found.exact:
-        found.refresh()
-    inverse = np.linalg.inv(space.scale) if start.size else space.scale
-    return space.x(found.z), np.asarray(inverse.T @ found.hessian @ inverse)
+    found = maximise(objective, start, information, persons, max_iterations=100)
+    own = -objective.hessian(found.x) if found.information is None else found.information
+    return found.x, np.asarray(own)
 
 
 def whitening(density: Density, z: FloatArray, information: FloatArray) -> FloatArray:

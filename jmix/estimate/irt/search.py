@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ModelError
 from jmix.estimate.glmm_search import Search, minimise
+from jmix.estimate.irt.maximum import Maximum
 from jmix.estimate.irt.objective import IrtObjective
 from jmix.estimate.newton import Point
 
@@ -18,6 +19,11 @@ Watch = Callable[[int, float, float], None]
 
 MOST = 300
 """Most parameters for which Hessians are computed during the search."""
+
+NOT_FINITE = (
+    "the likelihood or a prior is not finite at the starting values: give start={...} inside the support of every "
+    "prior, or leave start out"
+)
 
 
 @dataclass
@@ -32,8 +38,7 @@ class Space:
     x0: FloatArray
     scale: FloatArray
     watch: Watch | None = None
-    evaluations: int = field(default=0)
-    best: tuple[float, FloatArray] | None = None
+    evaluations: int = 0
 
     def x(self, z: FloatArray) -> FloatArray:
         """Free parameters."""
@@ -41,13 +46,10 @@ class Space:
 
     def first(self, z: FloatArray) -> Point:
         """Value and gradient; infinite where the model does not exist."""
-        x = self.x(z)
-        value, gradient = self.objective.evaluate(x)
+        value, gradient = self.objective.evaluate(self.x(z))
         self.evaluations += 1
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
             return Point(np.inf, np.full(z.size, np.nan), None)
-        if self.best is None or value > self.best[0]:
-            self.best = (value, x)
         if self.watch is not None:
             self.watch(self.evaluations, value, float(np.max(np.abs(gradient), initial=0.0)))
         return Point(-value, -(self.scale.T @ gradient), None)
@@ -57,8 +59,23 @@ class Space:
         hessian = -(self.scale.T @ self.objective.hessian(self.x(z)) @ self.scale)
         return np.asarray(0.5 * (hessian + hessian.T))
 
+    def maximum(self, found: Search) -> Maximum:
+        """The end of a search in the free parameters."""
+        inverse = np.linalg.inv(self.scale)
+        return Maximum(
+            x=self.x(found.z),
+            value=-found.at.value,
+            gradient=-(inverse.T @ found.at.gradient),
+            information=inverse.T @ found.hessian @ inverse if found.exact else None,
+            settled=found.settled,
+            interrupted=found.interrupted,
+            decrement=found.decrement(),
+            n_evaluations=found.n_evaluations,
+            n_hessians=found.n_hessians,
+        )
 
-def search(
+
+def maximise(
     objective: IrtObjective,
     start: FloatArray,
     information: FloatArray,
@@ -66,7 +83,7 @@ def search(
     *,
     max_iterations: int,
     watch: Watch | None = None,
-) -> tuple[Space, Search]:
+) -> Maximum:
     """Maximise from ``start`` (P,).
 
     Args:
@@ -75,22 +92,18 @@ def search(
     Raises:
         ModelError: the likelihood is not finite at the start.
     """
-    scale = inverse_root(information / persons)
-    space = Space(objective, start, scale, watch)
+    if not start.size:
+        return Maximum(start, objective.evaluate(start)[0], start, np.zeros((0, 0)), True, False, 0.0, 1, 0)
+    space = Space(objective, start, inverse_root(information / persons), watch)
     zero = np.zeros(start.size)
     at = space.first(zero)
     if not np.isfinite(at.value):
-        raise ModelError(
-            "the likelihood or a prior is not finite at the starting values: give start={...} inside the support of "
-            "every prior, or leave start out"
-        )
+        raise ModelError(NOT_FINITE)
     guess = persons * np.eye(start.size)
-    return space, minimise(space.first, space.second, zero, guess, at=at, max_iterations=max_iterations)
+    return space.maximum(minimise(space.first, space.second, zero, guess, at=at, max_iterations=max_iterations))
 
 
 def inverse_root(matrix: FloatArray) -> FloatArray:
     """(P, P) S with ``S' M S = I``, of a positive definite M."""
-    if not matrix.size:
-        return matrix
     lower = np.linalg.cholesky(matrix)
     return np.asarray(np.linalg.inv(lower).T)

@@ -24,12 +24,12 @@ FLAT = 1e-9
 
 
 def standard_error_type(se: Any) -> str:
-    """The type by its name; True is "hessian" and False or None "none".
+    """The type by its name; True is "hessian" and False is "none".
 
     Raises:
         ModelError: an unknown type.
     """
-    if se is None or isinstance(se, bool):
+    if isinstance(se, bool):
         return "hessian" if se else "none"
     name = {"oakes": "hessian", "louis": "hessian", "cross-product": "crossprod"}.get(str(se).lower(), str(se).lower())
     if name not in TYPES:
@@ -82,12 +82,3 @@ def covariance(kind: str, information: FloatArray, cross: FloatArray | None) -> 
     at = np.ix_(kept, kept)
     out[at] = bread[at] @ cross[at] @ bread[at]
     return out, lost, least
-
-
-def by_item(information: FloatArray, blocks: list[npt.NDArray[np.int64]]) -> FloatArray:
-    """(P, P) inverse of the diagonal blocks of an information matrix alone, zero elsewhere."""
-    out = np.zeros_like(information)
-    for block in blocks:
-        at = np.ix_(block, block)
-        out[at] = inverse_information(information[at])[0]
-    return out

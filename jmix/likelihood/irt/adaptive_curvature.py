@@ -20,12 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.likelihood.irt import passes
-from jmix.likelihood.irt.adaptive_items import origins
-from jmix.likelihood.irt.layout import ItemBlock, Plan
-from jmix.likelihood.irt.local import values_of
 from jmix.likelihood.irt.person_marginal import PersonData
 from jmix.likelihood.irt.persons import arrange
 from jmix.likelihood.irt.selected import scores, second_derivatives
+from jmix.likelihood.irt.traced import ItemBlock, Shape, values_of
 from jmix.runtime import Program, put
 from jmix.spec.irt.spec import IrtSpec, Values
 
@@ -53,7 +51,7 @@ def live_features(spec: IrtSpec) -> tuple[npt.NDArray[np.int32], ...]:
     return tuple(np.flatnonzero(moving[places].any(axis=0).ravel()).astype(np.int32) for places in full)
 
 
-def features(plan: Plan, values: Values, live: Any) -> jax.Array:
+def features(plan: Shape, values: Values, live: Any) -> jax.Array:
     """(G, F) the features f."""
     groups = values.mean.shape[0]
     parts = [

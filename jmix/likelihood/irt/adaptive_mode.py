@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from jmix.likelihood.irt import small
 from jmix.likelihood.irt.adaptive_items import Loadings, origins
-from jmix.likelihood.irt.layout import Plan
 from jmix.likelihood.irt.persons import Persons
-from jmix.likelihood.irt.selected import is_concave, slope, slope_and_curvature
+from jmix.likelihood.irt.selected import slope, slope_and_curvature
+from jmix.likelihood.irt.traced import Shape
 
 STEPS = 60
 """Most evaluations."""
@@ -27,7 +27,7 @@ class _Curved(NamedTuple):
     curvature: jax.Array  # the same without what items with asymptotes subtract: positive definite everywhere
 
 
-def gradient_at(items: Plan, phi: Loadings, part: Persons, z: jax.Array) -> jax.Array:
+def gradient_at(items: Shape, phi: Loadings, part: Persons, z: jax.Array) -> jax.Array:
     """(D, n) gradient of ``h`` at z (D, n); phi of one group."""
     gradient = -z
     for k, (block, origin) in enumerate(zip(items.blocks, origins(phi, part), strict=True)):
@@ -36,7 +36,7 @@ def gradient_at(items: Plan, phi: Loadings, part: Persons, z: jax.Array) -> jax.
     return gradient
 
 
-def curvature_at(items: Plan, phi: Loadings, part: Persons, z: jax.Array) -> jax.Array:
+def curvature_at(items: Shape, phi: Loadings, part: Persons, z: jax.Array) -> jax.Array:
     """(D, D, n) positive definite curvature of ``-h`` at z (D, n): the negative Hessian, without what items with
     asymptotes subtract from it.
     """
@@ -48,14 +48,14 @@ def curvature_at(items: Plan, phi: Loadings, part: Persons, z: jax.Array) -> jax
     return total
 
 
-def _curved(items: Plan, phi: Loadings, part: Persons, z: jax.Array) -> _Curved:
+def _curved(items: Shape, phi: Loadings, part: Persons, z: jax.Array) -> _Curved:
     value, gradient, observed, curvature = -0.5 * jnp.sum(z**2, axis=0), -z, _eye(z), _eye(z)
     for k, (block, origin) in enumerate(zip(items.blocks, origins(phi, part), strict=True)):
         a = phi.loadings[k]
         log_p, first, second = slope_and_curvature(block, origin + a @ z, phi.own[k], part.codes[k])
         value, gradient = value + jnp.sum(log_p, axis=0), gradient + a.T @ first
         observed = observed - _outer(a, second)
-        curvature = curvature if is_concave(block) else curvature + _outer(a, jnp.maximum(-second, 0.0))
+        curvature = curvature if block.concave else curvature + _outer(a, jnp.maximum(-second, 0.0))
     return _Curved(value, gradient, observed, curvature)
 
 
@@ -88,14 +88,14 @@ class _State(NamedTuple):
     count: jax.Array
 
 
-def find_mode(items: Plan, phi: Loadings, part: Persons) -> Found:
+def find_mode(items: Shape, phi: Loadings, part: Persons) -> Found:
     """The modes, from ``part.start``; from zero where there may be several, so that the end depends on nothing but the
     parameters.
     """
     d, n = phi.chol.shape[-1], part.weights.shape[0]
     zero = jnp.zeros((d, n), phi.chol.dtype)
     start = zero
-    if part.start is not None and all(map(is_concave, items.blocks)):
+    if part.start is not None and all(block.concave for block in items.blocks):
         start = jnp.where(jnp.all(jnp.isfinite(part.start), axis=0), part.start, 0.0)
     never = jnp.full(n, -jnp.inf, zero.dtype)
     begin = _State(start, _eye(zero), never, zero, -never, jnp.ones_like(never), jnp.zeros((), jnp.int32))
@@ -107,12 +107,12 @@ def find_mode(items: Plan, phi: Loadings, part: Persons) -> Found:
     return Found(end.z, end.observed)
 
 
-def _advance(items: Plan, phi: Loadings, part: Persons, state: _State) -> _State:
+def _advance(items: Shape, phi: Loadings, part: Persons, state: _State) -> _State:
     z = state.z + state.size * state.step
     at = _curved(items, phi, part, z)
     lower, good = small.cholesky(at.observed)
     step = small.solve(lower, at.gradient)
-    if not all(map(is_concave, items.blocks)):
+    if not all(block.concave for block in items.blocks):
         step = jnp.where(good, step, small.solve(small.cholesky(at.curvature)[0], at.gradient))
     new = _State(z, at.observed, at.value, step, jnp.sum(at.gradient * step, axis=0), state.size, state.count)
     better = new.value >= state.value - 1e-13 * (1.0 + jnp.abs(new.value))

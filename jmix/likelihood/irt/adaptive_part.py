@@ -21,9 +21,9 @@ from jax.scipy.special import logsumexp
 from jmix.likelihood.irt import small
 from jmix.likelihood.irt.adaptive_items import Loadings, loadings_of, origins
 from jmix.likelihood.irt.adaptive_mode import curvature_at, find_mode, gradient_at
-from jmix.likelihood.irt.layout import Plan
 from jmix.likelihood.irt.persons import Persons
 from jmix.likelihood.irt.selected import chosen, log_normaliser, log_probability
+from jmix.likelihood.irt.traced import Shape
 from jmix.likelihood.structure import Array
 from jmix.spec.irt.spec import Values
 
@@ -43,7 +43,7 @@ class AdaptiveTerm:
         items: shapes.
     """
 
-    items: Plan
+    items: Shape
 
     def prepare(self, values: Values, shared: Points) -> Loadings:
         """See ``Term``."""

@@ -58,15 +58,31 @@ def _square(frame: Frame) -> jax.Array | None:
     return None if b is None else jnp.einsum("pd,gde,re->gpr", b, frame.precision, b)
 
 
-def chain(plan: Plan, x: jax.Array, data: GridData) -> Chain:
-    """The first derivatives at x."""
+class Outer(NamedTuple):
+    """The local parameters and their derivatives in x, an axis (P,) last; those of ``B Sigma^-1 B'``, or None."""
 
-    def packed(x: jax.Array) -> tuple[_Pack, jax.Array | None]:
+    pack: _Pack
+    to_x: _Pack
+    square: jax.Array | None
+
+
+def outer(plan: Plan, x: jax.Array, data: GridData) -> Outer:
+    """The first part of the map from x."""
+
+    def packed(x: jax.Array) -> tuple[tuple[_Pack, jax.Array | None], _Pack]:
         local, frame = local_at(plan, x, data)
-        return _pack(local), _square(frame)
+        pack = _pack(local)
+        return (pack, _square(frame)), pack
 
-    (outer, square), (pack, _) = jax.jacfwd(lambda x: (packed(x),) * 2, has_aux=True)(x)
-    p, g = x.size, plan.n_groups
+    (to_x, square), pack = jax.jacfwd(packed, has_aux=True)(x)
+    return Outer(pack, to_x, square)
+
+
+def chain(plan: Plan, first: Outer, data: GridData) -> Chain:
+    """The first derivatives of what the kernel takes."""
+    pack, outer, square = first
+    x = outer.items[0]
+    p, g = x.shape[-1], plan.n_groups
     linear, constant, tables, inner = [], [], [], []
     base = jnp.zeros((data.group.size, data.log_weights.size, p), x.dtype)
     for block, own, to_x in zip(plan.blocks, pack.items, outer.items, strict=True):
@@ -82,7 +98,7 @@ def chain(plan: Plan, x: jax.Array, data: GridData) -> Chain:
             inner.append(jnp.repeat(to_x, f, axis=1))
     if plan.scored:
         linear = [linear[0][:, :1]]
-    if outer.extra is not None:
+    if outer.extra is not None and outer.log_density is not None:
         linear.append(outer.extra)
         base = base + outer.log_density[data.group]
     none = jnp.zeros((g, 0, plan.n_factors, p), x.dtype)
@@ -122,9 +138,10 @@ def _padded(arrays: list[jax.Array], axis: int) -> jax.Array | None:
     return jnp.concatenate([jnp.pad(a, f) for a, f in zip(arrays, fill, strict=True)], axis=1)
 
 
-def curvature_of_map(plan: Plan, x: jax.Array, data: GridData, grad: Natural) -> jax.Array:
+def curvature_of_map(plan: Plan, x: jax.Array, first: Outer, data: GridData, grad: Natural) -> jax.Array:
     """(P, P) ``sum_phi gradient_phi d2 phi / dx dx'``, with the constants of persons: what of the second derivatives is
-    due to the map from x to the kernel's parameters not being linear."""
+    due to the map from x to the kernel's parameters not being linear.
+    """
     weights = _split(plan, grad)
 
     def inner(packs: tuple[jax.Array, ...]) -> jax.Array:
@@ -142,10 +159,9 @@ def curvature_of_map(plan: Plan, x: jax.Array, data: GridData, grad: Natural) ->
                 linear += 1
         return total
 
-    (outer, _), (pack, _) = jax.jacfwd(lambda x: (_with_frame(plan, x, data),) * 2, has_aux=True)(x)
-    slope, blocks = _blocks(inner, pack.items)
+    slope, blocks = _blocks(inner, first.pack.items)
     total = jnp.zeros((x.size, x.size), x.dtype)
-    for block, to_x in zip(blocks, outer.items, strict=True):
+    for block, to_x in zip(blocks, first.to_x.items, strict=True):
         total = total + jnp.einsum("gjrp,gjrs,gjsv->pv", to_x, block, to_x, optimize="optimal")
 
     def through(x: jax.Array) -> jax.Array:
@@ -159,10 +175,6 @@ def curvature_of_map(plan: Plan, x: jax.Array, data: GridData, grad: Natural) ->
         return value
 
     return total + jax.hessian(through)(x)
-
-
-def _with_frame(plan: Plan, x: jax.Array, data: GridData) -> tuple[_Pack, None]:
-    return _pack(local_at(plan, x, data)[0]), None
 
 
 def _blocks(inner: Any, packs: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], list[jax.Array]]:

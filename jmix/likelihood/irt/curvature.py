@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jmix.likelihood.irt.chain import Chain, chain, curvature_of_map
+from jmix.likelihood.irt.chain import Chain, Outer, chain, curvature_of_map, outer
 from jmix.likelihood.irt.features import chunk_of, over_chunks
-from jmix.likelihood.irt.kernel import log_terms, parts_of, pass_over, posterior
+from jmix.likelihood.irt.kernel import add_to, log_terms, parts_of, posterior
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural, natural
 from jmix.runtime import Program
@@ -27,7 +28,8 @@ PAIRS = 512
 
 class Chunk(NamedTuple):
     """A chunk of persons: linear and float features (n, F), table features (n, Ft) or None, covariates (n, p) or None,
-    posterior weights (n, Q), weights (n,), group, stratum."""
+    posterior weights (n, Q), weights (n,), group, stratum.
+    """
 
     linear: jax.Array
     tabled: jax.Array | None
@@ -57,8 +59,7 @@ def _take(tree: Any, at: Any) -> Any:
 
 
 def _of_chunk(steps: Chain, k: Chunk) -> Chain:
-    own = _take(steps._replace(base=None), k.group)
-    return own._replace(base=_take(steps.base, k.stratum))
+    return Chain(*(_take(a, k.stratum if name == "base" else k.group) for name, a in steps._asdict().items()))
 
 
 def person_gradients(plan: Plan, k: Chunk, own: Chain, z: jax.Array, apart: bool) -> jax.Array:
@@ -150,24 +151,43 @@ def _pair_counts(x: jax.Array, p: jax.Array) -> jax.Array:
     return total.reshape(f, p.shape[1], f)
 
 
-def _sum_over(plan: Plan, x: jax.Array, data: GridData, phi: Natural, term: Any) -> jax.Array:
-    """``sum_c term(chunk, chain)`` (P, P) in float64, each in the precision of the plan."""
-    steps, rounded, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, x, data), phi, data.z))
+def _sum_over(plan: Plan, first: Outer, data: GridData, phi: Natural, term: Any) -> tuple[jax.Array, Natural]:
+    """``sum_c term(chunk, chain)`` (P, P), each in the precision of the plan, and the gradient in phi, in float64."""
+    steps, rounded, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, first, data), phi, data.z))
+    n = steps.base.shape[-1]
 
-    def body(total: jax.Array, c: Any) -> tuple[jax.Array, None]:
+    def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
         k = _chunk(plan, rounded, data, c)
-        return total + term(k, _of_chunk(steps, k), z).astype(total.dtype), None
+        grad = jax.tree.map(lambda a: a.astype(jnp.float64), _gradient(phi, k, z))
+        total = carry[0] + term(k, _of_chunk(steps, k), z).astype(jnp.float64)
+        return (total, add_to(carry[1], grad, k.group, k.stratum)), None
 
-    return over_chunks(data.rows, jnp.zeros((x.size, x.size), x.dtype), body)[0]
+    init = (jnp.zeros((n, n), jnp.float64), jax.tree.map(jnp.zeros_like, phi))
+    return over_chunks(data.rows, init, body)[0]
+
+
+def _gradient(phi: Natural, k: Chunk, z: jax.Array) -> Natural:
+    """What a chunk gives to the gradient in phi."""
+    weighted = k.p * k.w[:, None]
+    linear = k.linear.T @ (weighted @ z)
+    tabled = None if k.tabled is None else k.tabled.T @ weighted
+
+    def cut(whole: Any, parts: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        ends = np.cumsum([part.shape[1] for part in parts])
+        return tuple(whole[end - part.shape[1] : end] for end, part in zip(ends, parts, strict=True))
+
+    n_extra = 0 if phi.extra is None else phi.extra.shape[1]
+    extra = None if phi.extra is None else linear[linear.shape[0] - n_extra :]
+    return Natural(cut(linear, phi.directions), extra, jnp.sum(weighted, axis=0), cut(tabled, phi.tables))
 
 
 def hessian(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
     """(P, P) second derivatives of the log likelihood at x (P,)."""
     phi, _, _ = natural(plan, x, data)
-    _, grad = pass_over(plan, phi, data)
     covariance = _table_covariance if phi.tables else _linear_covariance
-    total = _sum_over(plan, x, data, phi, lambda k, own, z: covariance(plan, k, own, z))
-    total = total + curvature_of_map(plan, x, data, grad)
+    first = outer(plan, x, data)
+    total, grad = _sum_over(plan, first, data, phi, lambda k, own, z: covariance(plan, k, own, z))
+    total = total + curvature_of_map(plan, x, first, data, grad)
     return 0.5 * (total + total.T)
 
 
@@ -179,7 +199,7 @@ def cross_product(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
         g = person_gradients(plan, k, own, z, apart=True)
         return g.T @ (g * k.w[:, None])
 
-    return _sum_over(plan, x, data, phi, term)
+    return _sum_over(plan, outer(plan, x, data), data, phi, term)[0]
 
 
 HESSIAN = Program(hessian, static=("plan",))

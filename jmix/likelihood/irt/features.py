@@ -21,7 +21,8 @@ def linear_features(plan: Plan, block: ItemBlock, x: jax.Array) -> jax.Array:
 
 def table_features(plan: Plan, block: ItemBlock, x: jax.Array) -> jax.Array | None:
     """Indicators (n, F) that go with the tables of a block: of an answer for a masked linear block, of all categories
-    for another masked block, of those above 0 otherwise; None where a block has no tables."""
+    for another masked block, of those above 0 otherwise; None where a block has no tables.
+    """
     if block.linear:
         return (x[:, block.columns] >= 0).astype(plan.dtype) if block.masked else None
     if block.masked:

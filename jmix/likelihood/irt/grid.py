@@ -68,9 +68,10 @@ def _apart(plan: Plan, constants: tuple[jax.Array, ...], frame: Frame, x: Any, u
         linear = [b for b in plan.blocks if b.linear]
         for block, c in zip(linear, constants, strict=True):
             total = total + linear_features(plan, block, x).astype(jnp.float64) @ c[group]
-    if plan.regressed:
+    if u is not None and plan.regressed:
         at = u[:, 1:] if plan.scored else u
         shift = at.astype(jnp.float64) @ frame.regression
+        assert frame.precision is not None
         total = total - 0.5 * jnp.einsum("nd,de,ne->n", shift, frame.precision[group], shift)
     return total
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from jmix.likelihood.irt.grid_marginal import GridMarginal
 from jmix.likelihood.irt.layout import GridData, ItemBlock, Plan, numbers_of
-from jmix.likelihood.irt.marginal import FloatArray, Integration, Marginal
+from jmix.likelihood.irt.marginal import FloatArray, Integration
 from jmix.likelihood.irt.nodes import grid_rule, rounded
-from jmix.likelihood.irt.rows import chunked, item_blocks, persons_of
+from jmix.likelihood.irt.rows import chunked, in_strata, item_blocks, merged, persons_of, scored, scores_suffice
 from jmix.likelihood.irt.totals import category_totals, covariate_moments
 from jmix.responses.data import Responses
 from jmix.runtime import put
 from jmix.spec.irt.spec import IrtSpec
+
+STRATA = 20_000_000
+"""Numbers that the strata's second derivatives may hold: strata times nodes times features and parameters."""
+
+SMALL = 1_000_000
+"""Rows times nodes to which float32 is not worth its error."""
 
 CHUNK = 16_384
 """Most persons in one step (the fastest of 1,024 to 65,536, measured on 2 cores)."""
@@ -25,28 +30,46 @@ STEP = 2_097_152
 
 
 def build_grid(
-    spec: IrtSpec, responses: Responses, integration: Integration, W: FloatArray | None = None
+    spec: IrtSpec,
+    responses: Responses,
+    integration: Integration,
+    W: FloatArray | None = None,
+    *,
+    collapse: bool = True,
 ) -> GridMarginal:
     """The likelihood of a table of responses on a grid shared by the persons of a group.
 
     Args:
-        W: (N, p) covariates of a latent regression.
+        W: (N, p) covariates of a latent regression. collapse: use sum scores where they suffice, and merge persons with
+            equal responses.
     """
     group = responses.group if responses.n_groups > 1 else None
     covariates = None
     if W is not None:
         covariates = covariate_moments(np.asarray(W, dtype=np.float64), responses.weights, group, responses.n_groups)
-    persons = persons_of(spec, responses, None if covariates is None else covariates.centred)
+    rule = grid_rule(integration, spec.n_factors)
+    n_nodes, width = rule.nodes.shape[0], sum(len(b.columns) * b.n_categories for b in spec.blocks)
+    most = max(responses.n_groups, STRATA // (n_nodes * (width + spec.n_free)))
+    persons = persons_of(spec, responses, None if covariates is None else covariates.centred, most)
     blocks = item_blocks(spec, persons.masked)
-    rule = rounded(grid_rule(integration, spec.n_factors), integration.precision)
-    chunk = min(persons.n, integration.chunk or chunk_size(blocks, rule.nodes.shape[0]))
+    score = collapse and not any(persons.masked) and scores_suffice(spec)
+    totals = category_totals(in_strata(persons), blocks, responses.n_groups) if score else None
+    if score:
+        persons = scored(persons)
+    elif collapse:
+        persons = merged(persons)
+    persons = in_strata(persons)
+    precision = "float64" if persons.n * n_nodes <= SMALL else integration.precision
+    rule = rounded(rule, precision)
+    chunk = max(1, min(persons.n, integration.chunk or chunk_size(blocks, n_nodes)))
     rows = chunked(persons, chunk)
     plan = Plan(
         blocks=blocks,
         n_factors=spec.n_factors,
         n_groups=responses.n_groups,
         chunk=chunk,
-        dtype=integration.precision,
+        dtype=precision,
+        scored=score,
         complete=persons.complete,
         regressed=W is not None,
     )
@@ -57,15 +80,11 @@ def build_grid(
         log_weights=rule.log_weights,
         group=persons.group,
         observed=persons.observed,
-        totals=category_totals(persons, blocks, responses.n_groups),
+        totals=totals if totals is not None else category_totals(persons, blocks, responses.n_groups),
         centre=None if covariates is None else covariates.mean,
         spread=None if covariates is None else covariates.covariance,
         square=None if covariates is None else covariates.square,
     )
-
-    def rebuild(other: Integration) -> Marginal:
-        return build_grid(spec, responses, other, W)
-
     return GridMarginal(
         spec=spec,
         integration=integration,
@@ -73,8 +92,8 @@ def build_grid(
         plan=plan,
         spans=(rows.start, rows.low, rows.high),
         place=persons.place,
-        whole=None,
-        rebuild=rebuild,
+        whole=cache(lambda: build_grid(spec, responses, integration, W, collapse=False)) if score else None,
+        rebuild=lambda other: build_grid(spec, responses, other, W, collapse=collapse),
     )
 
 

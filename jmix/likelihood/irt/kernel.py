@@ -6,8 +6,8 @@ w_i p_iq`` and in the tables ``X'(w p)``, all products of matrices. They are com
 rule only scales them.
 
 Where persons are computed in float32 their parameters are rounded, and what the rounding takes from the value is put
-back to first order, ``gradient . (exact - rounded)``, in float64: otherwise an error of 1e-6 in the base, the same for a
-million persons, would move the sum by one.
+back to first order, ``gradient . (exact - rounded)``, in float64: otherwise an error of 1e-6 in the base, the same for
+a million persons, would move the sum by one.
 """
 
 from __future__ import annotations
@@ -23,21 +23,28 @@ from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural
 
 
+RUN = 128
+"""Persons whose contributions to a sum are added in float32."""
+
+
 def parts_of(phi: Natural, group: Any, stratum: Any) -> Natural:
     """The kernel's parameters of one stratum: the axis of groups or strata taken."""
-    take = lambda a: a[0] if a.shape[0] == 1 else a[group]  # noqa: E731
+
+    def take(a: jax.Array, at: Any) -> jax.Array:
+        return a[0] if a.shape[0] == 1 else a[at]
+
     return Natural(
-        tuple(take(a) for a in phi.directions),
-        None if phi.extra is None else take(phi.extra),
-        phi.base[0] if phi.base.shape[0] == 1 else phi.base[stratum],
-        tuple(take(t) for t in phi.tables),
+        tuple(take(a, group) for a in phi.directions),
+        None if phi.extra is None else take(phi.extra, group),
+        take(phi.base, stratum),
+        tuple(take(t, group) for t in phi.tables),
     )
 
 
 def log_terms(
     plan: Plan, own: Natural, x: jax.Array | None, u: jax.Array | None, z: jax.Array
 ) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
-    """l (n, Q) of a chunk without t_i, the linear features and the table features, one array for each block."""
+    """L (n, Q) of a chunk without t_i, the linear features and the table features, one array for each block."""
     linear, tabled = [], []
     if x is not None:
         linear = [linear_features(plan, b, x) for b in plan.blocks if b.linear]
@@ -57,11 +64,11 @@ def log_terms(
 
 
 def posterior(log_p: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """log L_i (n,), unnormalised posterior weights (n, Q) and the reciprocals of their sums (n,)."""
+    """Marginal log likelihoods (n,), unnormalised posterior weights (n, Q) and the reciprocals of their sums (n,)."""
     top = jnp.max(log_p, axis=1)
     p = jnp.exp(log_p - top[:, None])
     total = jnp.sum(p, axis=1)
-    return top + jnp.log(total), p, 1.0 / total
+    return top.astype(jnp.float64) + jnp.log(total.astype(jnp.float64)), p, 1.0 / total
 
 
 def _chunk(plan: Plan, phi: Natural, data: GridData, z: jax.Array, c: Any) -> tuple[jax.Array, Natural, Any, Any]:
@@ -74,17 +81,20 @@ def _chunk(plan: Plan, phi: Natural, data: GridData, z: jax.Array, c: Any) -> tu
     # a row that does not count may hold anything, even what has no likelihood
     share = jnp.where(w > 0, w * share, 0.0)
     mean = (p @ z) * share[:, None]
+    weighted = p * share[:, None]
     grad = Natural(
-        tuple(f.T @ mean for f in linear),
-        None if u is None else u.T @ mean,
-        share @ p,
-        tuple(f.T @ (p * share[:, None]) for f in tabled),
+        tuple(_row_sums(f, mean) for f in linear),
+        None if u is None else _row_sums(u, mean),
+        _row_sums(share[:, None], p)[0],
+        tuple(_row_sums(f, weighted) for f in tabled),
     )
     total = jnp.sum(jnp.where(w > 0, w * value, 0.0), dtype=jnp.float64)
-    return total, jax.tree.map(lambda a: a.astype(jnp.float64), grad), group, stratum
+    return total, grad, group, stratum
 
 
-def _add(phi: Natural, acc: Natural, grad: Natural, group: Any, stratum: Any) -> Natural:
+def add_to(acc: Natural, grad: Natural, group: Any, stratum: Any) -> Natural:
+    """A sum by group and stratum with what one chunk gives."""
+
     def one(total: jax.Array, own: jax.Array, at: Any) -> jax.Array:
         return total + own[None] if total.shape[0] == 1 else total.at[at].add(own)
 
@@ -96,19 +106,49 @@ def _add(phi: Natural, acc: Natural, grad: Natural, group: Any, stratum: Any) ->
     )
 
 
+def representable(phi: Natural) -> Natural:
+    """The parameters rounded for float32, still in float64: XLA would take a pair of conversions for nothing.
+
+    Directions and tables are rounded to multiples of a power of two so large that sums over features are exact in
+    float32. Else adding A_f would round it in the same way for all persons: a bias, where rounding by person averages.
+    """
+    directions = _on_grid(phi.directions)
+    keep = lambda a: jax.lax.reduce_precision(a, exponent_bits=8, mantissa_bits=23)  # noqa: E731
+    return Natural(directions, None if phi.extra is None else keep(phi.extra), keep(phi.base), _on_grid(phi.tables))
+
+
+def _on_grid(parts: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """Arrays (G, F, n) rounded to grids by group and last axis, on which sums over all features have 23 bits."""
+    if not parts:
+        return ()
+    bound = sum(jnp.sum(jnp.abs(a), axis=1, keepdims=True) for a in parts)
+    grain = jnp.exp2(jnp.ceil(jnp.log2(jnp.maximum(bound, 1e-30))) - 23.0)
+    return tuple(jnp.round(a / grain) * grain for a in parts)
+
+
+def _row_sums(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a'b of (n, r) and (n, s), in float64 but for runs of ``RUN`` rows."""
+    n = a.shape[0]
+    if a.dtype == jnp.float64 or n % RUN:
+        return (a.T @ b).astype(jnp.float64)
+    runs = jnp.einsum("bnr,bns->brs", a.reshape(-1, RUN, a.shape[1]), b.reshape(-1, RUN, b.shape[1]))
+    return jnp.sum(runs, axis=0, dtype=jnp.float64)
+
+
 def pass_over(plan: Plan, phi: Natural, data: GridData) -> tuple[jax.Array, Natural]:
     """``sum_i w_i (log L_i - t_i)`` and its gradient in phi."""
-    rounded = jax.tree.map(lambda a: a.astype(plan.dtype), phi)
+    near = phi if plan.dtype == "float64" else representable(phi)
+    rounded = jax.tree.map(lambda a: a.astype(plan.dtype), near)
     z = data.z.astype(plan.dtype)
 
     def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
         value, grad, group, stratum = _chunk(plan, rounded, data, z, c)
-        return (carry[0] + value, _add(phi, carry[1], grad, group, stratum)), None
+        return (carry[0] + value, add_to(carry[1], grad, group, stratum)), None
 
     init = (jnp.zeros((), jnp.float64), jax.tree.map(jnp.zeros_like, phi))
     (value, grad), _ = over_chunks(data.rows, init, body)
     if plan.dtype != "float64":
-        lost = jax.tree.map(lambda g, a, b: jnp.sum(g * (a - b)), grad, phi, rounded)
+        lost = jax.tree.map(lambda g, a, b: jnp.sum(g * (a - b)), grad, phi, near)
         value = value + sum(jax.tree.leaves(lost))
     return value, grad
 

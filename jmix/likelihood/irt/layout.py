@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
+import numpy as np
 
 from jmix.items import Kind, kind_of
 from jmix.likelihood.structure import Array
+from jmix.spec.irt.spec import IrtSpec
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,17 @@ class Plan:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Numbers:
-    """The index arrays of an ``IrtSpec``, which a compiled program takes as data, so that models share programs."""
+    """The map from the free parameters to a model's numbers, as arrays, so that models share compiled programs.
+
+    Attributes:
+        values: (M,) of which only the fixed ones are read. linear: for each linear part its matrix and the places of
+            its sources in ``(x, values, results of the linear parts before)``. index: places there of all that is
+            read: for each block slopes and own, then mean, sd, corr and regression.
+    """
 
     values: Array
-    free: Array
-    slopes: tuple[Array, ...]
-    own: tuple[Array, ...]
-    mean: Array
-    sd: Array
-    corr: Array
-    linear: tuple[tuple[Array, Array, Array], ...]
-    regression: Array | None
-    cluster_sd: Array | None
+    linear: tuple[tuple[Array, Array], ...]
+    index: Array
 
 
 @jax.tree_util.register_dataclass
@@ -127,17 +127,18 @@ class GridData:
     square: Array | None = None
 
 
-def numbers_of(spec: Any) -> Numbers:
-    """The arrays of a specification."""
-    return Numbers(
-        values=spec.table.values,
-        free=spec.table.free,
-        slopes=tuple(block.slopes for block in spec.blocks),
-        own=tuple(block.own for block in spec.blocks),
-        mean=spec.mean,
-        sd=spec.sd,
-        corr=spec.corr,
-        linear=tuple((part.target, part.matrix, part.source) for part in spec.linear),
-        regression=spec.regression,
-        cluster_sd=spec.cluster_sd,
-    )
+def numbers_of(spec: IrtSpec) -> Numbers:
+    """The map of a specification."""
+    m, p = spec.table.values.size, spec.n_free
+    place = np.arange(p, p + m, dtype=np.int32)
+    place[spec.table.free] = np.arange(p, dtype=np.int32)
+    linear, end = [], p + m
+    for part in spec.linear:
+        linear.append((part.matrix, place[part.source]))
+        place[part.target] = np.arange(end, end + len(part.target), dtype=np.int32)
+        end += len(part.target)
+    read = [index for block in spec.blocks for index in (block.slopes, block.own)]
+    read += [spec.mean, spec.sd, spec.corr]
+    if spec.regression is not None:
+        read.append(spec.regression)
+    return Numbers(spec.table.values, tuple(linear), place[np.concatenate([index.ravel() for index in read])])

@@ -10,13 +10,14 @@ log phi(z_q)``, enters the base, a direction for each covariate, and a constant 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jmix.likelihood.irt.layout import GridData, Numbers, Plan
-from jmix.spec.irt.spec import Block, IrtSpec, Linear, Table, Values, unpack
+from jmix.spec.irt.spec import correlation_chol
 
 
 class Local(NamedTuple):
@@ -47,37 +48,46 @@ class Frame(NamedTuple):
     regression: jax.Array | None
 
 
-def values_of(plan: Plan, numbers: Numbers, x: jax.Array) -> Values:
-    """The model at x (P,), from arrays."""
-    n = numbers
-    blocks = tuple(
-        Block(block.kind, (), block.n_categories, slopes, own)  # type: ignore[arg-type]
-        for block, slopes, own in zip(plan.blocks, n.slopes, n.own, strict=True)
-    )
-    spec = IrtSpec(
-        items=(),
-        factors=("",) * plan.n_factors,
-        groups=("",) * plan.n_groups,
-        blocks=blocks,
-        table=Table((), n.values, n.free),  # type: ignore[arg-type]
-        mean=n.mean,  # type: ignore[arg-type]
-        sd=n.sd,  # type: ignore[arg-type]
-        corr=n.corr,  # type: ignore[arg-type]
-        itemtypes=(),
-        linear=tuple(Linear(*part) for part in n.linear),  # type: ignore[arg-type]
-        regression=n.regression,  # type: ignore[arg-type]
-        cluster_sd=n.cluster_sd,  # type: ignore[arg-type]
-    )
-    return unpack(jnp, spec, x)
+class _Values(NamedTuple):
+    slopes: tuple[jax.Array, ...]  # (G, Jb, D)
+    own: tuple[jax.Array, ...]  # (G, Jb, m)
+    mean: jax.Array  # (G, D)
+    chol: jax.Array  # (G, D, D)
+    regression: jax.Array | None  # (p, D)
+
+
+def _values(plan: Plan, numbers: Numbers, x: jax.Array) -> _Values:
+    """``jmix.spec.irt.spec.unpack`` from arrays, by one gather: its derivative is one scatter."""
+    v = jnp.concatenate([x, numbers.values])
+    for matrix, source in numbers.linear:
+        v = jnp.concatenate([v, matrix @ v[source]])
+    v, at = v[numbers.index], 0
+    g, d = plan.n_groups, plan.n_factors
+
+    def cut(*shape: int) -> jax.Array:
+        nonlocal at
+        size = math.prod(shape)
+        at += size
+        return v[at - size : at].reshape(shape)
+
+    slopes, own = [], []
+    for block in plan.blocks:
+        slopes.append(cut(g, block.n_items, d))
+        own.append(cut(g, block.n_items, len(block.item_kind.names(block.n_categories))))
+    mean, sd = cut(g, d), cut(g, d)
+    chol = sd[:, :, None] * correlation_chol(jnp, cut(g, d * (d - 1) // 2), d) if d > 1 else sd[:, :, None]
+    regression = cut((v.size - at) // d, d) if plan.regressed else None
+    return _Values(tuple(slopes), tuple(own), mean, chol, regression)
 
 
 def local_at(plan: Plan, x: jax.Array, data: GridData) -> tuple[Local, Frame]:
     """The local parameters at the free ones x (P,)."""
-    values = values_of(plan, data.numbers, x)
+    values = _values(plan, data.numbers, x)
     centre, scale = values.mean, values.chol
     extra = log_density = precision = None
-    if plan.regressed:
-        b = values.regression
+    b = values.regression
+    if b is not None:
+        assert data.centre is not None
         centre = centre + data.centre @ b
         scale, root = _spread(values.chol, jnp.einsum("gpr,pd,re->gde", data.spread, b, b))
         inverse = _inverse(values.chol)

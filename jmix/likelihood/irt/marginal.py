@@ -48,9 +48,20 @@ class Marginal(Protocol):
     methods take and give NumPy arrays and are compiled at their first call. Weights multiply each person's term.
     """
 
-    spec: IrtSpec
-    integration: Integration
-    data: Any
+    @property
+    def spec(self) -> IrtSpec:
+        """The model."""
+        ...
+
+    @property
+    def integration(self) -> Integration:
+        """How the latent trait is integrated out."""
+        ...
+
+    @property
+    def data(self) -> Any:
+        """What ``log_marginal`` takes as ``data``, on the device."""
+        ...
 
     def log_marginal(self, x: Any, data: Any) -> Any:
         """Scalar; traceable, differentiable once in reverse mode. ``data`` is ``self.data``."""

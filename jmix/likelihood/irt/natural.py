@@ -36,7 +36,8 @@ class Natural(NamedTuple):
 
 class Item(NamedTuple):
     """What one block gives at nodes: of linear kinds A (G, Jb, K - 1, D) and c (G, Jb, K - 1), else None; log P_0 (G,
-    Jb, Q) where it belongs to the base; T (G, Jb, F, Q) where there are tables."""
+    Jb, Q) where it belongs to the base; T (G, Jb, F, Q) where there are tables.
+    """
 
     direction: jax.Array | None
     constant: jax.Array | None
@@ -66,7 +67,11 @@ def natural(plan: Plan, x: jax.Array, data: GridData) -> tuple[Natural, tuple[ja
         item_of(block, alpha, beta, own, data.z)
         for block, alpha, beta, own in zip(plan.blocks, local.alpha, local.beta, local.own, strict=True)
     ]
-    return assemble(plan, items, local, data), tuple(_features(i.constant) for i in items if i.constant is not None), frame
+    return (
+        assemble(plan, items, local, data),
+        tuple(_features(i.constant) for i in items if i.constant is not None),
+        frame,
+    )
 
 
 def assemble(plan: Plan, items: list[Item], local: Local, data: GridData) -> Natural:

@@ -8,8 +8,11 @@ from jmix.errors import ModelError
 from jmix.likelihood.irt.marginal import FloatArray, Integration
 from jmix.numerics.quadrature import LARGEST_GRID, Rule, gauss_hermite
 
-CORNER = 1.0
+CORNER = 0.5
 """How far, in standard deviations of z, nodes may lie beyond the limit in the diagonals of a tensor grid."""
+
+GRAIN = 2.0**-16
+"""Of what the spacing of nodes is a multiple."""
 
 
 def grid_rule(integration: Integration, n_factors: int) -> Rule:
@@ -17,8 +20,9 @@ def grid_rule(integration: Integration, n_factors: int) -> Rule:
 
     Equally spaced nodes are the trapezoidal rule, whose error for a smooth integrand on the whole line falls
     exponentially in 1 / spacing (Trefethen & Weideman 2014, SIAM Rev. 56, theorem 5.1), so that it stays exact for
-    posteriors as narrow as the spacing, where Gauss-Hermite nodes do not. In several dimensions the corners of the grid,
-    further than ``limit + CORNER`` from the origin, are left out.
+    posteriors as narrow as the spacing, where Gauss-Hermite nodes do not. In several dimensions the corners of the
+    grid, further than ``limit + CORNER`` from the origin, are left out. The spacing is a multiple of ``GRAIN``, so that
+    float32 has the same nodes.
 
     Raises:
         ModelError: nodes, limit or rule are out of range, or the grid is too large.
@@ -35,7 +39,8 @@ def grid_rule(integration: Integration, n_factors: int) -> Rule:
         return gauss_hermite(n, n_factors)
     if n < 2 or not np.isfinite(limit) or limit <= 0:
         raise ModelError(f"a grid of {n} nodes on ±{limit} is impossible: use two nodes or more and a positive limit")
-    z = np.linspace(-limit, limit, n)
+    spacing = max(1.0, np.rint(2 * limit / (n - 1) / GRAIN)) * GRAIN
+    z = spacing * (np.arange(n) - (n - 1) / 2)
     nodes = np.stack(np.meshgrid(*[z] * n_factors, indexing="ij"), axis=-1).reshape(-1, n_factors)
     square = np.sum(nodes**2, axis=1)
     if n_factors > 1:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from jmix.likelihood.irt.layout import Numbers
-from jmix.likelihood.irt.local import values_of
+from jmix.likelihood.irt.traced import Numbers, values_of
 
 Tree = Any
 
@@ -23,7 +22,7 @@ class Term(Protocol):
     """A frozen, hashable plan of a likelihood that is a sum over persons.
 
     Attributes:
-        items: the ``layout.Plan``.
+        items: the ``layout.Shape``.
     """
 
     items: Any

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.likelihood.irt import passes
-from jmix.likelihood.irt.layout import Numbers
 from jmix.likelihood.irt.marginal import Integration, Moments
 from jmix.likelihood.irt.passes import Term, Tree
 from jmix.likelihood.irt.persons import Arrangement, Persons
+from jmix.likelihood.irt.traced import Numbers
 from jmix.runtime import Program
 from jmix.spec.irt.spec import IrtSpec
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ModelError
-from jmix.likelihood.irt.layout import ItemBlock, Plan
 from jmix.likelihood.structure import Array
 from jmix.responses.data import MISSING, Long, Responses
 from jmix.spec.irt.spec import IrtSpec
@@ -60,15 +59,6 @@ class Arrangement:
         """(N, ...) in the order of the responses from (parts, ..., n)."""
         moved = np.moveaxis(np.asarray(values), -1, 1)
         return np.asarray(moved.reshape(-1, *moved.shape[2:])[self.place])
-
-
-def item_plan(spec: IrtSpec) -> Plan:
-    """What a compiled program must know of the items."""
-    first, blocks = 0, []
-    for block in spec.blocks:
-        blocks.append(ItemBlock(block.kind, block.n_categories, first, len(block.columns)))
-        first += len(block.columns)
-    return Plan(tuple(blocks), spec.n_factors, len(spec.groups), chunk=0)
 
 
 def table_of(responses: Responses) -> Codes:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.likelihood.irt.layout import ItemBlock, Rows
+from jmix.responses.collapse import merge_patterns, missing_patterns, sum_scores, unique_rows
 from jmix.responses.data import MISSING, Codes, FloatArray, IntArray, Responses
 from jmix.spec.irt.spec import IrtSpec
 
@@ -17,11 +18,11 @@ Order = npt.NDArray[np.intp]
 FEW = 64
 """Persons a pattern of missing responses must have on average for the patterns to be strata."""
 
-MOST_STRATA = 512
-"""Strata beyond which missing responses are masked item by item."""
+SCORED = ("logistic", "gpcm", "rsm")
+"""Kinds whose categories score 0, 1, ..., K - 1."""
 
 SAMPLE = 4096
-"""Persons looked at first when patterns are counted."""
+"""Persons looked at first when it is judged whether patterns repeat."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,28 @@ def item_blocks(spec: IrtSpec, masked: tuple[bool, ...]) -> tuple[ItemBlock, ...
     return tuple(blocks)
 
 
-def persons_of(spec: IrtSpec, responses: Responses, covariates: FloatArray | None = None) -> Persons:
+def scores_suffice(spec: IrtSpec) -> bool:
+    """Whether the sum score is sufficient: one factor, scores 0, 1, ..., K - 1 and in each group one slope."""
+    if spec.n_factors > 1 or any(block.kind not in SCORED for block in spec.blocks):
+        return False
+    fixed = np.ones(spec.table.values.size, dtype=bool)
+    fixed[spec.table.free] = False
+    for part in spec.linear:
+        fixed[part.target] = False
+    for g in range(len(spec.groups)):
+        places = np.unique(np.concatenate([block.slopes[g].ravel() for block in spec.blocks]))
+        same = fixed[places].all() and np.ptp(spec.table.values[places]) == 0
+        if places.size > 1 and not same:
+            return False
+    return True
+
+
+def persons_of(spec: IrtSpec, responses: Responses, covariates: FloatArray | None, most_strata: int) -> Persons:
     """Order the persons by group and, where few patterns of missing responses occur, by pattern.
 
     Args:
-        covariates: (N, p), centred by group, or None.
+        covariates: (N, p), centred by group, or None. most_strata: groups times patterns beyond which missing responses
+            are masked item by item.
     """
     assert responses.table is not None
     x = in_blocks(responses.table, spec)
@@ -88,45 +106,88 @@ def persons_of(spec: IrtSpec, responses: Responses, covariates: FloatArray | Non
         complete=not x.size or int(x.min()) > MISSING,
         masked=(False,) * len(spec.blocks),
     )
-    if not persons.complete:
-        patterns = _missing_patterns(x, group)
-        if patterns is None:
-            lacks = (x == MISSING).any(axis=0)
-            masked = tuple(bool(lacks[b.columns].any()) for b in item_blocks(spec, persons.masked))
-            persons = replace(persons, masked=masked)
-        else:
-            stratum, observed, of_group = patterns
-            persons = replace(persons, stratum=stratum, observed=observed, group=of_group)
-    return _sorted(persons)
+    if persons.complete:
+        return persons
+    patterns = _missing_patterns(x, group, most_strata)
+    if patterns is None:
+        lacks = (x == MISSING).any(axis=0)
+        return replace(persons, masked=tuple(bool(lacks[b.columns].any()) for b in item_blocks(spec, persons.masked)))
+    stratum, observed, of_group = patterns
+    return replace(persons, stratum=stratum, observed=observed, group=of_group)
 
 
-def _missing_patterns(x: Codes, group: IntArray | None) -> tuple[IntArray, FloatArray, IntArray] | None:
+def _missing_patterns(x: Codes, group: IntArray | None, most: int) -> tuple[IntArray, FloatArray, IntArray] | None:
     """Stratum (N,), observed (S, J) and group (S,), or None where patterns are too many to be strata."""
-    if group is not None and x.shape[0] > SAMPLE:
-        pass
-    sample = x[:: max(1, x.shape[0] // SAMPLE)] >= 0
-    if _codes(sample)[1].shape[0] > max(2, min(MOST_STRATA, sample.shape[0] // 8)):
+    most = min(most, max(2, x.shape[0] // FEW))
+    if missing_patterns(x[:: -(-x.shape[0] // SAMPLE)])[0].shape[0] > most:
         return None
-    code, first = _codes(x >= 0)
-    if group is not None:
-        code = code * (int(group.max()) + 1) + group
-        _, first, code = np.unique(code, return_index=True, return_inverse=True)
-    if first.size > min(MOST_STRATA, max(2, x.shape[0] // FEW)):
+    patterns, code = missing_patterns(x)
+    if patterns.shape[0] > most:
         return None
-    observed = (x[first] >= 0).astype(np.float64)
-    of_group = np.zeros(first.size, dtype=np.int32) if group is None else group[first].astype(np.int32)
-    return code.astype(np.int32), observed, of_group
+    if group is None:
+        return code, patterns.astype(np.float64), np.zeros(patterns.shape[0], dtype=np.int32)
+    both, stratum = np.unique(code.astype(np.int64) + patterns.shape[0] * group.astype(np.int64), return_inverse=True)
+    if both.size > most:
+        return None
+    of_group, pattern = np.divmod(both, patterns.shape[0])
+    return stratum.astype(np.int32), patterns[pattern].astype(np.float64), of_group.astype(np.int32)
 
 
-def _codes(answered: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], Order]:
-    """The pattern of each row as a code, and the first row of each pattern."""
-    packed = np.ascontiguousarray(np.packbits(answered, axis=1))
-    width = packed.shape[1]
-    _, first, code = np.unique(packed.view(f"V{width}").reshape(-1), return_index=True, return_inverse=True)
-    return code.astype(np.int64), first
+def scored(persons: Persons) -> Persons:
+    """Each person's sum score, a float feature, in the place of the responses; equal persons merged."""
+    assert persons.x is not None
+    score = sum_scores(persons.x)
+    key = score.astype(np.int64)
+    if persons.stratum is not None:
+        key = key + (int(score.max(initial=0)) + 1) * persons.stratum.astype(np.int64)
+    u = score[:, None].astype(np.float64)
+    if persons.u is not None:
+        return _merged(replace(persons, x=None, u=np.column_stack([u, persons.u])), key)
+    # without covariates rows are few and their numbers small: no hash
+    weights = np.bincount(key, weights=persons.weights).astype(np.float64)
+    held = np.flatnonzero(np.bincount(key))
+    row = np.zeros(weights.size, dtype=np.intp)
+    row[held] = np.arange(held.size)
+    stratum, points = np.divmod(held, int(score.max(initial=0)) + 1)
+    return replace(
+        persons,
+        x=None,
+        u=points[:, None].astype(np.float64),
+        weights=weights[held],
+        stratum=None if persons.stratum is None else stratum.astype(np.int32),
+        place=row[key],
+    )
 
 
-def _sorted(persons: Persons) -> Persons:
+def merged(persons: Persons) -> Persons:
+    """Persons with the same responses, stratum and covariates as one with a weight, where that saves rows."""
+    return _merged(persons, persons.stratum)
+
+
+def _merged(persons: Persons, key: Any) -> Persons:
+    """Merge the rows of equal key, responses and covariates."""
+    if persons.u is not None:
+        seen = persons.u.astype(np.float64).view(np.int8)
+        if unique_rows(seen[:SAMPLE])[1].size > min(SAMPLE, persons.n) // 4:
+            return persons
+        code = unique_rows(np.ascontiguousarray(seen))[0].astype(np.int64)
+        key = code if key is None else code + (int(code.max()) + 1) * key.astype(np.int64)
+    table = persons.x if persons.x is not None else np.zeros((persons.n, 0), dtype=np.int8)
+    patterns = merge_patterns(table, persons.weights, key)
+    if patterns.table.shape[0] == persons.n:
+        return persons
+    first = patterns.first
+    return replace(
+        persons,
+        x=None if persons.x is None else patterns.table,
+        u=None if persons.u is None else persons.u[first],
+        weights=patterns.weights,
+        stratum=None if persons.stratum is None else persons.stratum[first],
+        place=patterns.inverse.astype(np.intp),
+    )
+
+
+def in_strata(persons: Persons) -> Persons:
     """The rows in the order of their strata; copied only where they are not."""
     stratum = persons.stratum
     if stratum is None or bool(np.all(stratum[1:] >= stratum[:-1])):

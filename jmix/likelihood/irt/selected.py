@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jmix.families.special import softplus
 from jmix.items.stable import beside
-from jmix.likelihood.irt.layout import ItemBlock
+from jmix.likelihood.irt.traced import ItemBlock, Shape
 
 Pair = tuple[jax.Array, jax.Array]
 
@@ -58,11 +58,6 @@ def log_normaliser(block: ItemBlock, eta: jax.Array, own: jax.Array) -> jax.Arra
     return top + jnp.log(sum((jnp.exp(v - top) for v in x), jnp.exp(-top)))
 
 
-def is_concave(block: ItemBlock) -> bool:
-    """Whether the log probabilities of all categories are concave in eta."""
-    return block.kind != "logistic4"
-
-
 def slope(block: ItemBlock, eta: jax.Array, own: jax.Array, codes: Any) -> tuple[jax.Array, jax.Array]:
     """``log P`` of the responses and its first derivative in eta, the shape of eta each."""
     return jax.jvp(lambda at: log_probability(block, at, own, codes), (eta,), (jnp.ones_like(eta),))
@@ -94,6 +89,15 @@ def second_derivatives(block: ItemBlock, eta: jax.Array, own: jax.Array, codes: 
         return lambda eta, own: jax.jvp(_of(block, codes), (eta, own), step)[1]
 
     return [[jax.jvp(first(row), (eta, own), column)[1] for column in along[: i + 1]] for i, row in enumerate(along)]
+
+
+def indicators(items: Shape, codes: tuple[Any, ...], dtype: Any) -> jax.Array:
+    """(F + 1, n) one where a person chose a category of an item, block by block; a last row of zeros."""
+    rows = []
+    for block, own in zip(items.blocks, codes, strict=True):
+        taken = own[:, None] == jnp.arange(block.n_categories, dtype=own.dtype)[:, None]
+        rows.append(taken.reshape(-1, own.shape[-1]).astype(dtype))
+    return jnp.concatenate([*rows, jnp.zeros_like(rows[0][:1])])
 
 
 def _of(block: ItemBlock, codes: Any) -> Callable[..., jax.Array]:

@@ -28,7 +28,7 @@ _person_loglik = Program(person_loglik, static=_STATIC)
 _node_moments = Program(node_moments, static=_STATIC)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class SparseMarginal:
     """A ``Marginal`` whose memory is proportional to the number of responses.
 
@@ -44,6 +44,7 @@ class SparseMarginal:
 
     @cached_property
     def static(self) -> dict[str, Any]:
+        """What selects the programs."""
         return {"shape": split(self.spec)[0], "precision": self.integration.precision}
 
     def log_marginal(self, x: Any, data: SparseData) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from jmix.errors import ModelError
@@ -18,7 +17,15 @@ from jmix.likelihood.irt.marginal import FloatArray
 from jmix.likelihood.irt.sparse_batches import IntArray, person_weights, score_batches
 from jmix.likelihood.irt.sparse_kernel import Counts, count, tables_at
 from jmix.likelihood.irt.sparse_model import Shape
-from jmix.likelihood.irt.sparse_scores import Numbers, Seconds, constants_at, directions_at, numbers_of, seconds_at
+from jmix.likelihood.irt.sparse_scores import (
+    Numbers,
+    Seconds,
+    constants_at,
+    directions_at,
+    numbers_of,
+    owners,
+    seconds_at,
+)
 from jmix.runtime import Program
 
 LARGEST = 6000
@@ -39,6 +46,7 @@ def hessian(marginal: Any, x: FloatArray) -> FloatArray:
     flat, size = out.reshape(-1), out.shape[0]
     for part in score_batches(marginal, numbers, given, directions, pairs=True):
         places = np.where(part.places < 0, size - 1, part.places)
+        assert part.covariance is not None
         np.add.at(flat, places[:, :, None] * size + places[:, None, :], part.covariance)
     chain = numbers.chain
     full = np.asarray(chain.T @ (chain.T @ out[:-1, :-1]).T)
@@ -69,7 +77,7 @@ def cross_product(marginal: Any, x: FloatArray) -> FloatArray:
 def item_blocks(marginal: Any, x: FloatArray) -> list[tuple[IntArray, FloatArray]]:
     """The block of the Hessian of each item: places in x and second derivatives.
 
-    What several items share goes with the first of them; the latent distribution has no block.
+    What several items share, and the latent distribution, have no block.
     """
     numbers = numbers_of(marginal.spec)
     given, directions = directions_at(marginal, numbers, x)
@@ -81,19 +89,19 @@ def item_blocks(marginal: Any, x: FloatArray) -> list[tuple[IntArray, FloatArray
     n_groups, at = len(marginal.spec.groups), 0
     by_row = by_row.reshape(n_groups, -1, *by_row.shape[1:])
     out: list[tuple[IntArray, FloatArray]] = []
-    taken = np.zeros(marginal.spec.n_free, dtype=np.bool_)
+    owner = owners(marginal.spec, numbers.jacobian)
     for block, second, places in zip(marginal.spec.blocks, seconds, numbers.by_block, strict=True):
         width, k = len(block.columns), block.n_categories
         own = by_row[:, at : at + width * k].reshape(n_groups, width, k, *by_row.shape[2:]).sum(axis=2)
         own += np.asarray(second)
         at += width * k
         for item in range(width):
-            out += _one_item(numbers, places[:, item], own[:, item], taken)
+            out += _one_item(numbers, places[:, item], own[:, item], owner)
     return out
 
 
 def _one_item(
-    numbers: Numbers, places: IntArray, blocks: FloatArray, taken: npt.NDArray[np.bool_]
+    numbers: Numbers, places: IntArray, blocks: FloatArray, owner: IntArray
 ) -> list[tuple[IntArray, FloatArray]]:
     """Sum of an item's blocks (G, L, L) over groups, in x."""
     use = np.unique(places[places >= 0])
@@ -104,8 +112,7 @@ def _one_item(
         np.add.at(total, (at[:, None], at[None, :]), block[np.ix_(real, real)])
     chain = numbers.chain[use]
     columns = np.unique(chain.indices)
-    columns = columns[~taken[columns]]
-    taken[columns] = True
+    columns = columns[owner[columns] >= 0]
     if not columns.size:
         return []
     dense = chain[:, columns].toarray()

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jmix.likelihood.irt.sparse_model import Covariates, Places, Shape, Tables, frame, tables, values_at
 from jmix.likelihood.structure import Array
 
-
 UNROLL = 4
 """Gathered rows that one turn adds."""
 

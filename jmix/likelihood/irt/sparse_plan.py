@@ -8,6 +8,7 @@ masked and nothing is scattered; the work is proportional to the number of rows,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def tree_widths(sizes: Sizes, depth: int = 4) -> tuple[int, ...]:
     return widths
 
 
-def _cheapest(sizes: Sizes, counts: npt.NDArray[np.float64], depth: int) -> tuple[float, tuple[int, ...]]:
+def _cheapest(sizes: npt.NDArray[Any], counts: npt.NDArray[Any], depth: int) -> tuple[float, tuple[int, ...]]:
     largest = int(sizes[-1])
     best: tuple[float, tuple[int, ...]] = (np.inf, ())
     if largest <= WIDTHS[-1]:

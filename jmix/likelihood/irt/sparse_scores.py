@@ -111,6 +111,27 @@ def number_jacobian(spec: IrtSpec) -> Any:
     return out
 
 
+def owners(spec: IrtSpec, chain: Any) -> IntArray:
+    """(P,) the item that a parameter belongs to alone; -1 where it belongs to several or to the latent distribution."""
+    number, item = [], []
+    for block in spec.blocks:
+        both = np.concatenate([block.slopes, block.own], axis=2)
+        number.append(both.ravel())
+        columns = np.broadcast_to(np.asarray(block.columns)[None, :, None], both.shape)
+        item.append(columns.ravel())
+    touched = sparse.csr_matrix(
+        (np.ones(sum(n.size for n in number)), (np.concatenate(item), np.concatenate(number))),
+        shape=(len(spec.items), chain.shape[0]),
+    )
+    by_x = sparse.csc_matrix((touched @ abs(chain)) != 0)
+    out = np.full(chain.shape[1], -1, dtype=np.int64)
+    single = np.diff(by_x.indptr) == 1
+    out[single] = by_x.indices[by_x.indptr[:-1][single]]
+    latent = np.concatenate([spec.mean.ravel(), spec.sd.ravel(), spec.corr.ravel()])
+    out[np.diff(sparse.csc_matrix(chain[np.unique(latent)]).indptr) > 0] = -1
+    return out
+
+
 def directions_at(marginal: Any, numbers: Numbers, x: npt.NDArray[np.float64]) -> tuple[Tables, Directions]:
     """The tables and their first derivatives."""
     v = full_vector(np, marginal.spec, x)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from jmix.errors import DataError, ModelError
 from jmix.results.irt.latent_grid import LatentGrid, normal_grid
+from jmix.results.irt.sources import bank_of
 
 if TYPE_CHECKING:
     from jmix.items.bank import ItemBank
@@ -23,7 +24,7 @@ class AdaptiveTest:
     item has the most Fisher information there (Lord 1980, Applications of IRT, ch. 10).
 
     Args:
-        bank: unidimensional items. prior: latent distribution, standard normal by default. se: stop when the posterior
+        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items. prior: latent distribution, standard normal by default. se: stop when the posterior
             standard deviation is at most this; None never. min_items, max_items: fewest and most items.
         randomesque: choose among this many most informative items at random (Kingsbury & Zara 1989). seed: of that.
 
@@ -33,7 +34,7 @@ class AdaptiveTest:
 
     def __init__(
         self,
-        bank: ItemBank,
+        bank: Any,
         *,
         prior: LatentGrid | None = None,
         se: float | None = 0.3,
@@ -42,10 +43,10 @@ class AdaptiveTest:
         randomesque: int = 1,
         seed: int = 0,
     ) -> None:
-        self.bank = bank
-        self.rules = StoppingRules.checked(bank, se, min_items, max_items, randomesque)
+        self.bank: ItemBank = bank_of(bank)
+        self.rules = StoppingRules.checked(self.bank, se, min_items, max_items, randomesque)
         self.prior = prior or normal_grid(0.0, 1.0)
-        self.log_table = np.asarray(bank.log_probabilities(self.prior.theta))
+        self.log_table = np.asarray(self.bank.log_probabilities(self.prior.theta))
         self.administered: list[int] = []
         self.responses: list[int] = []
         self._log_posterior = np.log(self.prior.weights)

@@ -13,6 +13,7 @@ from jmix.errors import DataError, ModelError
 from jmix.responses.data import MISSING
 from jmix.results.irt.adaptive_test import StoppingRules, normalised
 from jmix.results.irt.latent_grid import LatentGrid, normal_grid
+from jmix.results.irt.sources import bank_of
 
 if TYPE_CHECKING:
     from jmix.items.bank import ItemBank
@@ -29,7 +30,7 @@ class CatSimulation:
     """Simulated adaptive tests.
 
     Attributes:
-        persons: a row each: ``theta`` (true, NaN where responses were given instead), ``estimate``, ``se``, ``n_items``.
+        persons: a row each: ``theta`` (true; NaN where responses were given), ``estimate``, ``se``, ``n_items``.
         administered: (N, L) items in the order of the test by their place in the bank, -1 after the end. responses:
             (N, L) categories, -1 after the end. estimates, errors: (N, L) after each item, NaN after the end.
         items: names in the bank. exposure: share of the persons that were asked each item.
@@ -62,7 +63,7 @@ class CatSimulation:
 
 
 def simulate_cat(
-    bank: ItemBank,
+    bank: Any,
     theta: Any = None,
     *,
     responses: Any = None,
@@ -78,7 +79,7 @@ def simulate_cat(
     """Run the adaptive test of ``AdaptiveTest`` for N persons.
 
     Args:
-        bank: unidimensional items. theta: (N,) true traits, from which responses are drawn.
+        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items. theta: (N,) true traits, from which responses are drawn.
         responses: instead (N, J) categories that were observed, ``MISSING`` where there is none: the test then asks
             only items that the person answered (a post-hoc simulation).
         prior: latent distribution of the posterior, standard normal by default. se: stop at this posterior standard
@@ -92,6 +93,7 @@ def simulate_cat(
         ModelError: rules that make no sense, or several dimensions. DataError: neither or both of ``theta`` and
         ``responses``, values that are not finite, or an exposure that leaves too few items.
     """
+    bank = bank_of(bank)
     rules = StoppingRules.checked(bank, se, min_items, max_items, randomesque)
     if select not in SELECT:
         raise ModelError(f"select='{select}': choose from {', '.join(SELECT)}")
@@ -110,9 +112,23 @@ class _Run:
     """State of all tests after some items."""
 
     def __init__(
-        self, bank: ItemBank, answers: IntArray, prior: LatentGrid, rules: StoppingRules, limit: int, select: str, rng: Any
+        self,
+        bank: ItemBank,
+        answers: IntArray,
+        prior: LatentGrid,
+        rules: StoppingRules,
+        limit: int,
+        select: str,
+        rng: Any,
     ) -> None:
-        self.bank, self.answers, self.rules, self.limit, self.select, self.rng = bank, answers, rules, limit, select, rng
+        self.bank, self.answers, self.rules, self.limit, self.select, self.rng = (
+            bank,
+            answers,
+            rules,
+            limit,
+            select,
+            rng,
+        )
         n = answers.shape[0]
         self.nodes = prior.theta[:, 0]
         self.log_table = np.asarray(bank.log_probabilities(prior.theta))
@@ -196,7 +212,9 @@ def _answers(bank: ItemBank, theta: Any, responses: Any, rng: Any) -> tuple[IntA
         table = np.asarray(responses, dtype=np.int64)
         top = np.asarray(bank.n_categories)
         if table.ndim != 2 or table.shape[1] != n_items or (table >= top).any() or (table < MISSING).any():
-            raise DataError(f"responses {table.shape}: give (persons, {n_items}) categories from 0, {MISSING} where missing")
+            raise DataError(
+                f"responses {table.shape}: give (persons, {n_items}) categories from 0, {MISSING} where missing"
+            )
         return table, np.full(table.shape[0], np.nan)
     truth = np.atleast_1d(np.asarray(theta, dtype=np.float64)).ravel()
     if truth.size == 0 or not np.isfinite(truth).all():

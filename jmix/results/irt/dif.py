@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from jmix.spec.irt.spec import IrtSpec, unpack
 
 FloatArray = npt.NDArray[np.float64]
 Refit = Callable[[IrtSpec, FloatArray, bool], Any]
-"""``refit(spec, start, se)``: the model ``spec`` fitted to the same responses, with ``loglik``, ``npar``, ``solution``."""
+"""``refit(spec, start, se)``: the model ``spec`` fitted to the same responses, with ``loglik`` and ``solution``."""
 
 METHODS = ("LRT", "Wald")
 
@@ -128,7 +129,7 @@ class _Fits:
         self.plan, self.refit, self.last = plan, refit, (spec, np.asarray(x))
         self.known: dict[frozenset[str], Any] = {}
 
-    def __call__(self, free: Sequence[str]) -> Any:
+    def __call__(self, free: Iterable[str]) -> Any:
         key = frozenset(free)
         if len(key) == len(self.plan.base.items):
             raise ModelError("every item would differ between groups: name items without DIF with anchors=[...]")
@@ -147,10 +148,7 @@ def _purified(plan: _Plan, fits: _Fits, max_rounds: int) -> Dif:
     rounds = 0
     while True:
         rounds += 1
-        rows = []
-        for name in plan.tested:
-            with_item = fits(flagged | {name})
-            rows.append(_row(plan, name, with_item, lambda name=name: fits(flagged - {name})))
+        rows = [_row(plan, name, fits(flagged | {name}), partial(fits, flagged - {name})) for name in plan.tested]
         table = _table(plan, rows)
         found = frozenset(table.index[table["dif"]])
         if found in seen or rounds == max_rounds:
@@ -163,9 +161,7 @@ def _purified(plan: _Plan, fits: _Fits, max_rounds: int) -> Dif:
 
 def _against_free(plan: _Plan, fits: _Fits, others: tuple[str, ...]) -> tuple[pd.DataFrame, Any]:
     full = fits(others)
-    rows = [
-        _row(plan, name, full, lambda name=name: fits([other for other in others if other != name])) for name in plan.tested
-    ]
+    rows = [_row(plan, name, full, partial(fits, [o for o in others if o != name])) for name in plan.tested]
     return _table(plan, rows), full
 
 

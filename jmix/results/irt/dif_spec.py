@@ -83,7 +83,9 @@ def released(spec: IrtSpec, items: Sequence[str], parameters: str = "all") -> Ir
         blocks.append(replace(block, slopes=arrays["a"], own=arrays["d"]))
     missing = [name for name in items if name not in done]
     if missing:
-        raise ModelError(f"item {missing[0]!r} has no free parameter of its own ({parameters}) that could differ by group")
+        raise ModelError(
+            f"item {missing[0]!r} has no free parameter of its own ({parameters}) that could differ by group"
+        )
     new = Table(tuple(names), np.asarray(values), np.asarray(free, dtype=np.int32), tuple(priors))
     return replace(spec, blocks=tuple(blocks), table=new)
 
@@ -104,7 +106,7 @@ def contrasts(spec: IrtSpec, item: str) -> tuple[npt.NDArray[np.int64], npt.NDAr
 
 
 def carried(spec: IrtSpec, x: FloatArray, target: IrtSpec) -> FloatArray:
-    """Values of ``x`` for another specification of the same items, parameters of a group from the one they split off."""
+    """Values of ``x`` for another specification of the items, those of a group from the number they split off."""
     known = dict(zip(spec.table.free_names, np.asarray(x).tolist(), strict=True))
     out = []
     for place, name in zip(target.table.free, target.table.free_names, strict=True):

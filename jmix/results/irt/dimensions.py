@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import DataError, ModelError
-from jmix.responses.data import Responses
 from jmix.results.irt.observed import Observed, observed
 from jmix.results.irt.polychoric import polychoric
+from jmix.results.irt.sources import responses_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,6 +36,12 @@ class ParallelAnalysis:
     n_simulations: int
     matrix: pd.DataFrame
 
+    def plot(self, figsize: Any = None) -> Any:
+        """Scree plot: the eigenvalues beside those of independent items."""
+        from jmix.results.irt.plots_information import plot_scree
+
+        return plot_scree(self, figsize)
+
     def __str__(self) -> str:
         lead = self.eigenvalues["observed"].to_numpy()
         ratio = lead[0] / lead[1] if lead.size > 1 and lead[1] > 0 else np.inf
@@ -47,12 +53,13 @@ class ParallelAnalysis:
 
 
 def parallel_analysis(
-    responses: Responses,
+    responses: Any,
     *,
     correlation: str = "polychoric",
     n_simulations: int = 50,
     level: float = 0.95,
     seed: int = 0,
+    **reading: Any,
 ) -> ParallelAnalysis:
     """Compare the eigenvalues of the items' correlation matrix with those of independent items (Horn 1965).
 
@@ -61,8 +68,9 @@ def parallel_analysis(
     dimension counts while its eigenvalue lies above the quantile (Glorfeld 1995, Educ. Psychol. Meas. 55(3)).
 
     Args:
-        responses: N persons. correlation: "polychoric" (tetrachoric for two categories) or "pearson" of the scores.
+        responses: a table as ``jmix.irt`` takes it, or a fit. correlation: "polychoric" (tetrachoric for two categories) or "pearson" of the scores.
         n_simulations: shuffled data sets. level: of the quantile. seed: of the shuffling.
+        reading: of a table, as of ``jmix.irt``: ``person``, ``item``, ``response``, ``items``, ``weights``.
 
     Raises:
         ModelError: another correlation, fewer than one data set, or a level outside of (0, 1). DataError: fewer than
@@ -72,7 +80,7 @@ def parallel_analysis(
         raise ModelError(f"correlation='{correlation}': choose from {', '.join(CORRELATIONS)}")
     if n_simulations < 1 or not 0 < level < 1:
         raise ModelError(f"n_simulations={n_simulations}, level={level}: give a positive number and a level in (0, 1)")
-    data = observed(responses)
+    data = observed(responses_of(responses, **reading))
     _check(data)
     rng = np.random.default_rng(seed)
     matrix = correlations(data, correlation)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from jmix.results.irt.plots import IrtPlots
 from jmix.results.irt.uses import IrtUses
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ ScoreMethod = Literal["EAP", "MAP", "ML", "WLE", "EAPsum", "plausible"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IrtFit(IrtUses):
+class IrtFit(IrtUses, IrtPlots):
     """A fitted item response model: estimates, scores, information, fit and everything that follows from them."""
 
     # --- persons ----------------------------------------------------------------------------------------------------

@@ -63,7 +63,9 @@ def item_fit(
     out = pd.DataFrame(index=pd.Index(data.items, name="item"))
     if {"infit", "Zh"} & set(wanted):
         squares = item_mean_squares(bank, data, theta)
-        names = (["Zh"] if "Zh" in wanted else []) + (["outfit", "z_outfit", "infit", "z_infit"] if "infit" in wanted else [])
+        names = (["Zh"] if "Zh" in wanted else []) + (
+            ["outfit", "z_outfit", "infit", "z_infit"] if "infit" in wanted else []
+        )
         out[names] = squares[names]
     count = np.asarray(n_parameters, dtype=np.int64)
     if {"X2", "G2"} & set(wanted):

@@ -76,9 +76,9 @@ def _spherical(d: int, nodes: int | None) -> tuple[FloatArray, FloatArray]:
 def _root(cov: FloatArray) -> FloatArray:
     """(D, D) R with R R' = cov: Cholesky's, or where cov is singular the symmetric one."""
     try:
-        return np.linalg.cholesky(cov)
+        return np.asarray(np.linalg.cholesky(cov), dtype=np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(cov)
         if not (np.isfinite(values).all() and values.min() > -1e-8 * max(1.0, values.max())):
             raise DataError("the latent covariance is not positive semidefinite") from None
-        return vectors * np.sqrt(np.clip(values, 0.0, None))
+        return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)), dtype=np.float64)

@@ -92,9 +92,9 @@ class _Part(NamedTuple):
 def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str = "M2*") -> LimitedFit:
     """M2, M2* or C2 of a fitted model, with mirt's indices.
 
-    ``n e'(Xi^-1 - Xi^-1 D (D' Xi^-1 D)^-1 D' Xi^-1) e`` with e the residual moments, Xi the covariance of a person's and
-    D their derivatives in the free parameters (Maydeu-Olivares & Joe 2005, J. Am. Stat. Assoc. 100, eq. 3.6). Unlike
-    mirt 1.47, D holds the parameters of the latent distribution too, so that a Rasch model and its 1PL form agree.
+    ``n e'(Xi^-1 - Xi^-1 D (D' Xi^-1 D)^-1 D' Xi^-1) e`` with e the residual moments, Xi the covariance of one
+    person's and D their derivatives in all free parameters, those of the latent distribution included
+    (Maydeu-Olivares & Joe 2005, J. Am. Stat. Assoc. 100, eq. 3.6).
 
     Args:
         spec: the model at estimates x (P,). responses: those without a missing response count.
@@ -118,14 +118,18 @@ def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str
     statistic, df = _quadratic(parts, spec.n_free)
     if df < 1:
         raise ModelError(
-            f"{type} has {sum(p.residual.size for p in parts)} moments for {spec.n_free} parameters: no degree of freedom "
-            "is left" + ("; use type='C2' or 'M2'" if type == "M2*" and max(responses.n_categories) > 2 else "")
+            f"{type} has {sum(p.residual.size for p in parts)} moments for {spec.n_free} parameters: no degree of "
+            "freedom is left" + ("; use type='C2' or 'M2'" if type == "M2*" and max(responses.n_categories) > 2 else "")
         )
-    null = _quadratic([_null_part(what, data) for data in groups], sum(sum(d.n_categories) - len(d.items) for d in groups))
+    null = _quadratic(
+        [_null_part(what, data) for data in groups], sum(sum(d.n_categories) - len(d.items) for d in groups)
+    )
     scores = features(responses.n_categories, "M2*")
     ordinal = all(block.kind != "nominal" for block in spec.blocks)
     srmsr = (
-        {g: _srmsr(scores, d, t, grid.weights) for g, d, t in zip(spec.groups, groups, tables, strict=True)} if ordinal else {}
+        {g: _srmsr(scores, d, t, grid.weights) for g, d, t in zip(spec.groups, groups, tables, strict=True)}
+        if ordinal
+        else {}
     )
     return _result(type, statistic, df, null, srmsr, sum(d.n for d in groups))
 

@@ -12,6 +12,8 @@ import pandas as pd
 
 from jmix.errors import DataError, ModelError
 from jmix.results.irt.latent_grid import LatentGrid, normal_grid
+from jmix.results.irt.linking_tables import bank_table, difficulties, transformed
+from jmix.results.irt.sources import bank_of
 
 if TYPE_CHECKING:
     from jmix.items.bank import ItemBank
@@ -26,10 +28,11 @@ class Link:
     """Constants that carry one calibration to the scale of another.
 
     Attributes:
-        A, B: ``theta_to = A theta_from + B``; slopes divide by A, difficulties become ``A b + B``. method: how they were
-            found. anchors: names of the common items. criterion: of the characteristic-curve methods at the minimum.
-        curves: (m, 3) for each anchor the root mean square difference of the expected scores after linking, in ``rmsd``,
-            and the differences of log slope and of difficulty where there is one; look for items that drifted.
+        A, B: ``theta_to = A theta_from + B``; slopes divide by A, difficulties become ``A b + B``.
+        method: how they were found. anchors: names of the common items. criterion: of the characteristic-curve methods
+            at the minimum.
+        curves: for each anchor ``rmsd``, the root mean square difference of the expected scores after linking, and the
+            differences of log slope and of difficulty where there is one; look for items that drifted.
     """
 
     A: float
@@ -51,11 +54,9 @@ class Link:
         return f"theta_to = {self.A:.4f} theta_from + {self.B:.4f} ({self.method}, {len(self.anchors)} common items)"
 
 
-def link_banks(
-    source: ItemBank,
-    target: ItemBank,
-    source_items: pd.DataFrame,
-    target_items: pd.DataFrame,
+def link(
+    source: Any,
+    target: Any,
     *,
     method: str = "stocking-lord",
     anchors: Sequence[str] | Mapping[str, str] | None = None,
@@ -70,8 +71,8 @@ def link_banks(
     the test characteristic curve.
 
     Args:
-        source, target: unidimensional banks; ``source`` is carried to the scale of ``target``. source_items,
-            target_items: their tables, with columns ``a`` and ``b`` or ``b1, b2, ...``.
+        source, target: fits, ``ItemBank``s or tables of items, of one factor; ``source`` is carried to the scale of
+            ``target``. Of several groups the first counts.
         anchors: names of the common items, or source's name to target's; all names in both by default.
         grid: traits on the target's scale that the curve methods weigh; standard normal by default. symmetric: also
             compare on the source's scale, over the same grid there.
@@ -82,12 +83,12 @@ def link_banks(
     """
     if method not in METHODS:
         raise ModelError(f"method='{method}': choose from {', '.join(METHODS)}")
-    pairs = _anchors(source, target, anchors)
+    whole, other = bank_of(source), bank_of(target)
+    pairs = _anchors(whole, other, anchors)
     if method == "mean-sigma" and len(pairs) < 2:
         raise DataError("mean-sigma needs at least two common items")
-    one = source.subset([source.items.index(s) for s, _ in pairs])
-    two = target.subset([target.items.index(t) for _, t in pairs])
-    first, second = source_items.loc[[s for s, _ in pairs]], target_items.loc[[t for _, t in pairs]]
+    one, two = whole.subset([s for s, _ in pairs]), other.subset([t for _, t in pairs])
+    first, second = bank_table(one), bank_table(two)
     nodes = grid or normal_grid(0.0, 1.0, nodes=61)
     criterion = np.nan
     if method in ("mean-mean", "mean-sigma"):
@@ -97,46 +98,6 @@ def link_banks(
         a, b, criterion = curves.minimum(*_start(first, second))
     report = _report(one, two, first, second, nodes, a, b)
     return Link(a, b, method, tuple(s for s, _ in pairs), criterion, report)
-
-
-def transformed(frame: pd.DataFrame, a: float, b: float) -> pd.DataFrame:
-    """Slopes, difficulties and intercepts of a table of items after ``theta -> a theta + b``."""
-    out = frame.copy()
-    slope = frame["a"].to_numpy(dtype=np.float64)
-    for name in frame.columns:
-        if name == "a":
-            out[name] = slope / a
-        elif name == "se_a":
-            out[name] = frame[name] / abs(a)
-        elif _numbered(name, "b"):
-            out[name] = a * frame[name] + b
-        elif _numbered(name, "se_b"):
-            out[name] = abs(a) * frame[name]
-        elif _numbered(name, "d"):
-            out[name] = frame[name] - _multiple(frame, name) * slope * b / a
-        elif _numbered(name, "se_d"):
-            out[name] = np.nan if b else frame[name]
-    return out
-
-
-def _numbered(name: str, letters: str) -> bool:
-    return name.startswith(letters) and (name == letters or name[len(letters) :].isdigit())
-
-
-def _multiple(frame: pd.DataFrame, name: str) -> FloatArray:
-    """By how much of the slope an intercept moves: k of partial-credit items, whose intercepts are cumulative."""
-    k = int(name[1:] or 1)
-    if f"ak{k}" in frame:
-        nominal = frame[f"ak{k}"].to_numpy(dtype=np.float64)
-    else:
-        nominal = np.full(len(frame), np.nan)
-    total = np.zeros(len(frame))
-    for i in range(1, k + 1):
-        step = f"b{i}" if f"b{i}" in frame else "b"
-        total += frame[step].to_numpy(dtype=np.float64) if step in frame else np.nan
-    d, a = frame[name].to_numpy(dtype=np.float64), frame["a"].to_numpy(dtype=np.float64)
-    cumulative = np.abs(d + a * total) <= 1e-6 * (1 + np.abs(d))
-    return np.where(np.isfinite(nominal), nominal, np.where(cumulative, float(k), 1.0))
 
 
 def _anchors(source: ItemBank, target: ItemBank, anchors: Any) -> list[tuple[str, str]]:
@@ -151,7 +112,9 @@ def _anchors(source: ItemBank, target: ItemBank, anchors: Any) -> list[tuple[str
         if name not in known:
             raise DataError(f"anchor item {name!r} is not in both calibrations")
     if not pairs:
-        raise DataError("the calibrations have no item in common: name the pairs with anchors={'source item': 'target item'}")
+        raise DataError(
+            "the calibrations have no item in common: name the pairs with anchors={'source item': 'target item'}"
+        )
     for s, t in pairs:
         k, other = source.n_categories[source.items.index(s)], target.n_categories[target.items.index(t)]
         if k != other:
@@ -159,13 +122,8 @@ def _anchors(source: ItemBank, target: ItemBank, anchors: Any) -> list[tuple[str
     return pairs
 
 
-def _difficulties(frame: pd.DataFrame) -> FloatArray:
-    names = [name for name in frame.columns if _numbered(name, "b")]
-    return frame[names].to_numpy(dtype=np.float64)
-
-
 def _moments(source: pd.DataFrame, target: pd.DataFrame, method: str) -> tuple[float, float]:
-    b_from, b_to = _difficulties(source), _difficulties(target)
+    b_from, b_to = difficulties(source), difficulties(target)
     both = np.isfinite(b_from) & np.isfinite(b_to) if b_from.shape == b_to.shape else np.zeros(0, dtype=bool)
     if not both.any():
         raise ModelError(f"{method} needs difficulties of the common items: use method='haebara' or 'stocking-lord'")
@@ -178,7 +136,9 @@ def _moments(source: pd.DataFrame, target: pd.DataFrame, method: str) -> tuple[f
             raise DataError("mean-sigma needs common items of different difficulty")
         a = float(b_to.std() / spread)
     if not (np.isfinite(a) and a > 0):
-        raise ModelError("the mean slopes of the common items have opposite signs: reverse the scores of one calibration")
+        raise ModelError(
+            "the mean slopes of the common items have opposite signs: reverse the scores of one calibration"
+        )
     return a, float(b_to.mean() - a * b_from.mean())
 
 
@@ -236,9 +196,9 @@ def _report(
     carried = transformed(first, a, b)
     ratio = carried["a"].to_numpy(dtype=np.float64) / second["a"].to_numpy(dtype=np.float64)
     out["log_slope"] = np.log(np.where(ratio > 0, ratio, np.nan))
-    if _difficulties(carried).shape == _difficulties(second).shape and _difficulties(carried).size:
+    if difficulties(carried).shape == difficulties(second).shape and difficulties(carried).size:
         with np.errstate(invalid="ignore"):
-            gap = _difficulties(carried) - _difficulties(second)
+            gap = difficulties(carried) - difficulties(second)
             some = np.isfinite(gap)
             out["difficulty"] = np.where(some, gap, 0.0).sum(axis=1) / np.maximum(some.sum(axis=1), 1)
     return out

@@ -111,7 +111,9 @@ def _checked(probabilities: Any, scores: Any) -> tuple[FloatArray, IntArray]:
     p = np.asarray(probabilities, dtype=np.float64)
     s = np.asarray(scores)
     if p.ndim != 3 or s.shape != p.shape[:2]:
-        raise DataError(f"probabilities {p.shape} and scores {s.shape}: give (items, categories, nodes) and (items, categories)")
+        raise DataError(
+            f"probabilities {p.shape} and scores {s.shape}: give (items, categories, nodes) and (items, categories)"
+        )
     if s.dtype.kind not in "iu":
         raise DataError("sum scores need whole numbers as scores of the categories: 0, 1, 2, ...")
     return p, s.astype(np.int64)

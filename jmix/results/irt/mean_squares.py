@@ -51,7 +51,7 @@ def item_mean_squares(bank: ItemBank, data: Observed, theta: Any) -> pd.DataFram
     """Outfit, infit and Zh of each item, and the normal deviates of the first two.
 
     With the standardized residual ``z = (x - E) / sqrt(V)`` at the estimated trait, outfit is the mean of z squared
-    over the persons who answered and infit the same weighted by V (Wright & Masters 1982, Rating Scale Analysis, ch. 5).
+    over the persons who answered and infit the same weighted by V (Wright & Masters 1982, ch. 5).
     Their deviates are Wilson and Hilferty's cube roots ``(m^(1/3) - 1) 3 / q + q / 3``. Zh is the standardized log
     likelihood of the item's responses (Drasgow, Levine & Williams 1985, eq. 9). All treat the estimated traits as
     known: that they were estimated from the same responses makes infit and outfit smaller than 1.

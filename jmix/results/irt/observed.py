@@ -55,7 +55,7 @@ class Observed:
         Raises:
             DataError: no person answered every item.
         """
-        keep = self.answered.all(axis=1)
+        keep: BoolArray = np.asarray(self.answered.all(axis=1))
         if keep.all():
             return self
         if not keep.any():
@@ -79,6 +79,20 @@ def observed(responses: Responses, group: int | None = None) -> Observed:
     if group is None or responses.group is None:
         return whole
     return whole.take(responses.group == group)
+
+
+def observed_rows(responses: Responses, rows: npt.NDArray[np.int64]) -> Observed:
+    """The table of some persons, by their numbers in ascending order."""
+    if responses.long is None:
+        return observed(responses).take(rows)
+    long = responses.long
+    first, n = long.start[rows], np.diff(long.start)[rows]
+    at = np.repeat(np.arange(rows.size), n)
+    place = np.arange(at.size) - np.repeat(np.cumsum(n) - n, n) + first[at]
+    table = np.full((rows.size, responses.n_items), MISSING, dtype=np.int8)
+    table[at, long.item[place]] = long.value[place]
+    weights = np.ones(rows.size) if responses.weights is None else np.asarray(responses.weights, dtype=np.float64)[rows]
+    return Observed(table, weights, rows, responses.items, responses.n_categories)
 
 
 def _dense(responses: Responses) -> Codes:

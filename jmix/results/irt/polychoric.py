@@ -137,7 +137,7 @@ def _score_correlation(n: FloatArray) -> FloatArray:
 def _counts(codes: Any, w: FloatArray, i: int, j: int, ki: int, kj: int) -> FloatArray:
     both = (codes[:, i] >= 0) & (codes[:, j] >= 0)
     cell = codes[both, i].astype(np.int64) * kj + codes[both, j]
-    return np.bincount(cell, weights=w[both], minlength=ki * kj).reshape(ki, kj)
+    return np.bincount(cell, weights=w[both], minlength=ki * kj).reshape(ki, kj).astype(np.float64)
 
 
 def _chunk(ki: int, kj: int) -> int:

@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 TIED = 9
-"""Decimals beyond which trait estimates are equal: those of one sum score under a Rasch model differ in the last bits."""
+"""Decimals beyond which trait estimates are equal; those of one sum score of a Rasch model differ in the last bits."""
 
 
 class Bins(NamedTuple):
@@ -102,7 +102,7 @@ def _edges(n: float, bins: int) -> FloatArray:
     """(B + 1,) ends of the groups in persons, the first and the last group taking the remainder."""
     size = n // bins if n >= bins else n / bins
     left = n - size * bins
-    edges = np.arange(bins + 1) * size + left // 2
+    edges: FloatArray = np.arange(bins + 1, dtype=np.float64) * size + left // 2
     edges[0], edges[-1] = 0.0, n
     return edges
 

@@ -64,7 +64,7 @@ def local_dependence(
 
 
 def dependence_matrix(pairs: pd.DataFrame, items: tuple[str, ...]) -> pd.DataFrame:
-    """mirt's layout of ``residuals(type="LD")``: statistics below the diagonal, signed Cramer's V above."""
+    """The layout of mirt's ``residuals(type="LD")``: statistics below the diagonal, signed Cramer's V above."""
     place = {name: i for i, name in enumerate(items)}
     out = np.full((len(items), len(items)), np.nan)
     first, second = pairs["item1"].map(place).to_numpy(), pairs["item2"].map(place).to_numpy()
@@ -102,7 +102,8 @@ def _pair(p: FloatArray, data: Observed, mass: FloatArray, i: int, j: int, g2: b
     ki, kj = data.n_categories[i], data.n_categories[j]
     both = data.answered[:, i] & data.answered[:, j]
     codes = data.table[both, i].astype(np.int64) * kj + data.table[both, j]
-    seen = np.bincount(codes, weights=data.weights[both], minlength=ki * kj).reshape(ki, kj)
+    counts = np.bincount(codes, weights=data.weights[both], minlength=ki * kj)
+    seen = counts.reshape(ki, kj).astype(np.float64)
     n = seen.sum()
     expected = n * (p[i, :ki] * mass) @ p[j, :kj].T
     if n == 0:

@@ -69,7 +69,7 @@ def score_tables(bank: ItemBank, data: Observed, grid: LatentGrid) -> list[Score
         joint = np.zeros((size, k))
         for category in range(k):
             joint[category : category + rest.shape[0], category] = rest @ (p[j, category] * grid.weights)
-        counts = np.bincount(total * k + data.table[:, j], weights=data.weights, minlength=size * k).reshape(size, k)
+        counts = _frequencies(total * k + data.table[:, j], data.weights, size, k)
         tables[j] = _table(joint, counts)
     return [tables[j] for j in range(len(data.items))]
 
@@ -77,9 +77,11 @@ def score_tables(bank: ItemBank, data: Observed, grid: LatentGrid) -> list[Score
 def merge_cells(table: ScoreTable, smallest: float = 1.0) -> Merged:
     """Merge cells until each expects ``smallest`` persons: first categories of a score, then neighbouring scores.
 
-    Scores so low or so high that some category is impossible join the nearest score where all are possible. Within a score the category with the smallest expectation joins its neighbour with the smaller one, down to two
-    categories. A score where that does not suffice joins the neighbouring score with fewer persons, all categories
-    with theirs, and its categories are merged anew.
+    Scores so low or so high that some category is impossible join the nearest score where all are possible, a score
+    with a single person the next. Within a score the category with the smallest expectation joins its neighbour with
+    the smaller one, down to two categories. A score where that does not suffice joins the neighbouring score with fewer
+    persons, all categories with theirs, and its categories are merged anew. (mirt 1.47 adds the merged categories of
+    two scores in the order in which they are left, whichever they are.)
 
     Args:
         table: of one item. smallest: expected frequency that is enough.
@@ -91,6 +93,10 @@ def merge_cells(table: ScoreTable, smallest: float = 1.0) -> Merged:
         if not weak or len(groups) == 1:
             return Merged([o for o, _ in merged], [e for _, e in merged])
         _join(groups, weak[0])
+
+
+def _frequencies(cell: npt.NDArray[np.int64], weights: FloatArray, size: int, k: int) -> FloatArray:
+    return np.bincount(cell, weights=weights, minlength=size * k).reshape(size, k).astype(np.float64)
 
 
 def _table(joint: FloatArray, counts: FloatArray) -> ScoreTable:

@@ -68,7 +68,7 @@ def estimates(data: Observed, theta: Any) -> FloatArray:
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if bad.size:
         raise DataError(
-            f"{bad.size} persons have an infinite or missing trait estimate (the first is row {int(data.rows[bad[0]])}): "
+            f"{bad.size} persons have an infinite or missing trait estimate (first: row {int(data.rows[bad[0]])}): "
             "use scores='EAP', 'MAP' or 'WLE', which are finite for all-correct persons too"
         )
     return points

@@ -76,7 +76,7 @@ def integration_text(fit: IrtFit) -> str:
 
 
 def _sections(fit: IrtFit) -> list[Section]:
-    sections = [Section(table=_criteria(fit)), Section("Items", *_items(fit))]
+    sections = [Section(table=_criteria(fit)), *_items(fit)]
     latent = _latent(fit)
     if latent is not None:
         sections.append(Section("Latent distribution", latent))
@@ -84,37 +84,46 @@ def _sections(fit: IrtFit) -> list[Section]:
 
 
 def _criteria(fit: IrtFit) -> Table:
-    values = [round_to(v, 1) for v in (fit.aic, fit.bic, fit.loglik, fit.deviance)]
-    names = ["AIC", "BIC", "logLik", "-2*log(L)"]
-    if fit.method == "MAP":
-        names.append("log posterior")
-        values.append(round_to(fit.log_posterior, 1))
+    last, name = (fit.log_posterior, "logPosterior") if fit.method == "MAP" else (fit.deviance, "-2*log(L)")
+    values = [round_to(v, 1) for v in (fit.aic, fit.bic, fit.loglik, last)]
+    names = ["AIC", "BIC", "logLik", name]
     cells = [*format_numbers(values, 15), f"{fit.npar}"]
     names.append("parameters")
     width = max(len(c) for c in (*names, *cells))
     return Table(tuple(n.rjust(width) for n in names), (tuple(c.rjust(width) for c in cells),), "r" * len(names))
 
 
-def _items(fit: IrtFit) -> tuple[Table, tuple[str, ...]]:
+def _items(fit: IrtFit) -> list[Section]:
+    """One table; difficulties of ordered categories in a table of their own."""
     frame = fit.items()
-    shown = frame
+    names = [n for n in frame.columns if n not in ("group", "itemtype") and not n.startswith("se_")]
+    for asymptote, none in (("c", 0.0), ("u", 1.0)):
+        if asymptote in names and (frame[asymptote].fillna(none) == none).all():
+            names.remove(asymptote)
+    apart = [n for n in names if n.startswith("b")] if "d1" in names else []
+    shown = frame if len(frame) <= HEAD + TAIL else pd.concat([frame.iloc[:HEAD], frame.iloc[-TAIL:]])
     lines: tuple[str, ...] = ()
-    if len(frame) > HEAD + TAIL:
-        shown = pd.concat([frame.iloc[:HEAD], frame.iloc[-TAIL:]])
-        lines = (f"{len(frame) - HEAD - TAIL} items not shown; see fit.items().",)
-    labels = [("", "l", [one_line(str(v)) for v in shown.index])]
-    if "group" in shown:
-        labels.insert(0, ("group", "l", [one_line(str(v)) for v in shown["group"]]))
+    if len(shown) < len(frame):
+        lines = (f"{len(frame) - len(shown)} items not shown; see fit.items().",)
+    sections = [Section("Items", _item_table(fit, shown, [n for n in names if n not in apart]), () if apart else lines)]
+    if apart:
+        some = shown[shown[apart].notna().any(axis=1)]
+        sections.append(Section("Difficulties", _item_table(fit, some, apart), lines))
+    return sections
+
+
+def _item_table(fit: IrtFit, frame: pd.DataFrame, names: list[str]) -> Table:
+    labels = [("", "l", [one_line(str(v)) for v in frame.index])]
+    if "group" in frame:
+        labels.insert(0, ("group", "l", [one_line(str(v)) for v in frame["group"]]))
     columns = []
-    for name in frame.columns:
-        if name in ("group", "itemtype") or name.startswith("se_"):
-            continue
-        columns.append((name, "r", _cells(shown[name])))
-        if f"se_{name}" in frame and np.nanmax(shown[f"se_{name}"].to_numpy(), initial=0.0) > 0:
-            columns.append(("se", "r", _cells(shown[f"se_{name}"])))
+    for name in names:
+        columns.append((name, "r", _cells(frame[name])))
+        if f"se_{name}" in frame and np.nanmax(frame[f"se_{name}"].to_numpy(), initial=0.0) > 0:
+            columns.append(("se", "r", _cells(frame[f"se_{name}"])))
     if len(set(fit.spec.itemtypes)) > 1:
-        columns.append(("type", "l", [one_line(str(v)) for v in shown["itemtype"]]))
-    return Table.of_columns([*labels, *columns], labels=len(labels)), lines
+        columns.append(("type", "l", [one_line(str(v)) for v in frame["itemtype"]]))
+    return Table.of_columns([*labels, *columns], labels=len(labels))
 
 
 def _cells(values: pd.Series) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def table_slopes(spec: IrtSpec, x: FloatArray, z: FloatArray, group: int = 0) ->
     for together in _colours(touches):
         moved = np.zeros_like(x)
         moved[together] = 1.0
-        direction = _difference(lambda t, move=moved * step: tables_at(spec, x + t * move, z, group))
+        direction = _difference(partial(_moved_tables, spec, x, moved * step, z, group))
         for p in together:
             items = np.flatnonzero(touches[p])
             out[p] = TableSlopes(items, direction[items] / step[p])
@@ -90,6 +91,10 @@ def latent_free(spec: IrtSpec, group: int = 0) -> BoolArray:
     if spec.cluster_sd is not None:
         places.append(spec.cluster_sd)
     return np.isin(spec.table.free, np.concatenate([np.asarray(p).ravel() for p in places]))
+
+
+def _moved_tables(spec: IrtSpec, x: FloatArray, move: FloatArray, z: FloatArray, group: int, t: float) -> FloatArray:
+    return tables_at(spec, x + t * move, z, group)
 
 
 _EMPTY = TableSlopes(np.zeros(0, dtype=np.int64), np.zeros((0, 0, 0)))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
-from jmix.results.irt.itemfit import DEFAULT, item_fit
+from jmix.results.irt.itemfit import item_fit
 from jmix.results.irt.observed import Observed, observed
 from jmix.results.irt.personfit import person_fit
 from jmix.results.irt.residuals import dependence_matrix, local_dependence, q3, response_residuals
@@ -30,7 +30,7 @@ def trait_estimates(fit: IrtFit, scores: str = "EAP") -> FloatArray:
     """(N, D) estimates of the persons by one of the methods of ``fit.scores``."""
     if scores == "EAP":
         return np.asarray(fit.posterior_moments.mean)
-    return fit.scores(scores).iloc[:, : fit.spec.n_factors].to_numpy(dtype=np.float64)
+    return fit.scores(cast(Any, scores)).iloc[:, : fit.spec.n_factors].to_numpy(dtype=np.float64)
 
 
 def itemfit(fit: IrtFit, statistics: Sequence[str] | str, scores: str, **options: Any) -> pd.DataFrame:
@@ -38,7 +38,11 @@ def itemfit(fit: IrtFit, statistics: Sequence[str] | str, scores: str, **options
     from jmix.results.irt.sumscore import group_grid
 
     wanted = (statistics,) if isinstance(statistics, str) else tuple(statistics)
-    theta = trait_estimates(fit, scores) if set(wanted) != {"S_X2"} else np.zeros((fit.responses.n_persons, fit.spec.n_factors))
+    theta = (
+        trait_estimates(fit, scores)
+        if set(wanted) != {"S_X2"}
+        else np.zeros((fit.responses.n_persons, fit.spec.n_factors))
+    )
 
     def one(g: int, data: Observed) -> pd.DataFrame:
         return item_fit(

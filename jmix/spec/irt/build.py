@@ -73,9 +73,11 @@ def build_spec(
     """
     types = item_types(itemtype, responses.items, responses.n_categories)
     loadings = read_loadings(model, responses.items, bifactor=bifactor, testlets=testlets, covariances=covariances)
+    _check_exploratory(types, loadings, responses)
     separate = _separate(equal_items, responses)
     classes, released = _split_free(free)
-    acts, W = person_matrix(formula, responses, loadings, contrasts)
+    person_contrasts, item_contrasts = _contrasts(contrasts, responses, formula, item_formula)
+    acts, W = person_matrix(formula, responses, loadings, person_contrasts)
     cells = Cells(responses.items, responses.groups)
     blocks = add_items(cells, types, responses.n_categories, loadings, separate)
     has_clusters = responses.cluster is not None if clusters is None else clusters
@@ -86,7 +88,7 @@ def build_spec(
     apply_options(
         selector, loadings, equal=equal, fixed=fixed, start=start, free=released, parameters=parameters, priors=priors
     )
-    linear = add_item_formulas(cells, item_formula, responses, blocks, contrasts)
+    linear = add_item_formulas(cells, item_formula, responses, blocks, item_contrasts)
     spec = _freeze(cells, types, loadings, blocks, latent, linear, () if acts is None else tuple(acts[0]))
     check_identified(spec)
     return spec, W
@@ -100,6 +102,27 @@ def _separate(equal_items: Any, responses: Responses) -> npt.NDArray[np.bool_]:
     separate = np.ones(responses.n_items, dtype=np.bool_)
     separate[item_places(list(equal_items), places, "equal_items")] = False
     return separate
+
+
+def _check_exploratory(types: Sequence[ItemType], loadings: Loadings, responses: Responses) -> None:
+    held = [j for j, item_type in enumerate(types) if item_type.slope != "free"]
+    if loadings.exploratory and held:
+        j = held[0]
+        raise ModelError(
+            f"item '{responses.items[j]}' is of type {types[j].name}, whose slopes are not free, but an exploratory "
+            f"model estimates all slopes; use '2PL' or 'gpcm', or a confirmatory model such as 'F1 = 1-5\\nF2 = 6-10'"
+        )
+
+
+def _contrasts(
+    contrasts: Mapping[str, Any] | None, responses: Responses, formula: Any, item_formula: Any
+) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """The codings of factors of the person formula and of the item formula."""
+    if contrasts is None or formula is None or item_formula is None or responses.item_data is None:
+        return contrasts, contrasts
+    columns = {str(name) for name in responses.item_data.columns}
+    of_items = {name: coding for name, coding in contrasts.items() if name in columns}
+    return {name: coding for name, coding in contrasts.items() if name not in of_items}, of_items
 
 
 def _split_free(free: Any) -> tuple[list[str] | None, list[Any]]:

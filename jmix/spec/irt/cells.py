@@ -97,9 +97,9 @@ class Cells:
         self.tie[cells] = np.min(cells, axis=0)
 
     def fix(self, cells: Any, value: Any = None) -> None:
-        """Hold cells, and whatever is tied to them, at a value, or at the present one."""
+        """Hold cells, and so whatever is tied to them, at a value, or at the present one."""
         self._set(cells, value)
-        self.free[np.isin(self.tie, self.tie[cells])] = False
+        self.free[cells] = False
 
     def release(self, cells: Any) -> None:
         """Estimate cells, and whatever is tied to them."""
@@ -144,19 +144,20 @@ class Cells:
         return table, entry[label]
 
     def _order(self, roots: IntArray) -> IntArray:
-        item = np.where(self.item[roots] == LATENT, len(self.items), self.item[roots])
-        rank = self.param[roots]
-        return np.lexsort((rank, np.maximum(self.group[roots], 0), item))
+        latent = self.item[roots] == LATENT
+        item = np.where(latent, len(self.items), self.item[roots])
+        last = np.where(latent, len(self.groups), 0)
+        group = np.where(self.group[roots] == SHARED, last, self.group[roots])
+        return np.lexsort((self.param[roots], group, item))
 
     def _class_values(self, roots: IntArray, label: IntArray, free: npt.NDArray[np.bool_]) -> FloatArray:
-        value = self.value[roots].copy()
-        rank = np.where(~self.free, 2, np.where(self.given, 1, 0))
-        chosen = np.flatnonzero(rank > 0)
-        for wanted in (1, 2):
-            cells = chosen[rank[chosen] == wanted][::-1]
-            value[label[cells]] = self.value[cells]
-        fixed = np.flatnonzero(~self.free)
-        clash = fixed[(self.value[fixed] != value[label[fixed]])]
+        """The value of the first cell of the highest rank: fixed by the user, fixed, given as a start, any."""
+        value, highest = self.value[roots].copy(), np.zeros(roots.size, dtype=np.int64)
+        rank = 2 * ~self.free + self.given
+        for wanted in (1, 2, 3):
+            cells = np.flatnonzero(rank == wanted)[::-1]
+            value[label[cells]], highest[label[cells]] = self.value[cells], wanted
+        clash = np.flatnonzero(~self.free & (rank == highest[label]) & (self.value != value[label]))
         if clash.size:
             other = roots[label[clash[0]]]
             raise ModelError(

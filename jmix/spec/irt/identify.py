@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ModelError
 from jmix.items.kinds import kind_of
+from jmix.spec.irt.identify_rotation import check_rotation
 from jmix.spec.irt.spec import IrtSpec
 
 BoolArray = npt.NDArray[np.bool_]
@@ -20,7 +24,8 @@ def check_identified(spec: IrtSpec) -> None:
 
     Necessary conditions only, by factor and group: a free standard deviation needs an item whose slope is fixed or
     shared with a group whose scale is fixed; a free mean needs an item whose intercepts are; a factor of its own needs
-    two items, or a fixed slope.
+    two items, or a fixed slope; one or two items have no more parameters than response patterns; a rotation of the
+    factors changes the likelihood.
 
     Raises:
         ModelError: naming the factor, the group and the remedy.
@@ -31,10 +36,25 @@ def check_identified(spec: IrtSpec) -> None:
         known[place] |= prior is not None
     for part in spec.linear:
         known[part.target] = known[part.source].all()
+    _check_count(spec, known)
+    _check_scale(spec, known)
     for k in range(spec.n_factors):
-        _check_scale(spec, known, k)
         _check_location(spec, known, k)
         _check_items(spec, known, k)
+    check_rotation(spec)
+
+
+def _check_count(spec: IrtSpec, known: BoolArray) -> None:
+    """One or two items have no more parameters than probabilities of response patterns."""
+    if len(spec.items) > 2 or spec.regression is not None or spec.cluster_sd is not None:
+        return
+    patterns = len(spec.groups) * (math.prod(block.n_categories ** len(block.columns) for block in spec.blocks) - 1)
+    free = int((~known[spec.table.free]).sum())
+    if free > patterns:
+        raise ModelError(
+            f"{len(spec.items)} items have {patterns} free probabilities of response patterns, but the model has "
+            f"{free} parameters; add items, or fix parameters or make them equal"
+        )
 
 
 def _slopes(spec: IrtSpec, k: int) -> tuple[npt.NDArray[np.int32], BoolArray]:
@@ -52,12 +72,13 @@ def _slopes(spec: IrtSpec, k: int) -> tuple[npt.NDArray[np.int32], BoolArray]:
     return found[:, rows], np.concatenate(columns)[rows]
 
 
-def _check_scale(spec: IrtSpec, known: BoolArray, k: int) -> None:
-    slopes, _ = _slopes(spec, k)
-    held = known[spec.sd[:, k]]
-    held = _spread(held, slopes, known)
+def _check_scale(spec: IrtSpec, known: BoolArray) -> None:
+    """Also a slope that is shared with another factor whose scale is held, as in testlet models, holds a scale."""
+    slopes = [_slopes(spec, k)[0] for k in range(spec.n_factors)]
+    places = [slopes[k][g] for g in range(len(spec.groups)) for k in range(spec.n_factors)]
+    held = _spread(known[spec.sd].ravel(), places, known)
     if not held.all():
-        group = int(np.flatnonzero(~held)[0])
+        group, k = divmod(int(np.flatnonzero(~held)[0]), spec.n_factors)
         raise ModelError(
             f"the standard deviation of {_where(spec, k, group)} and all slopes on it are free: only their product is "
             f"identified. Fix {_name('sd', spec, k, group)} at 1, or fix the slope of an item"
@@ -74,7 +95,7 @@ def _check_location(spec: IrtSpec, known: BoolArray, k: int) -> None:
         moved = [m for m, name in enumerate(names) if name in SLOPED and not (name == "c" and "d" in names)]
         for m in moved:
             own.append(block.own[:, rows, m])
-    held = _spread(known[spec.mean[:, k]], np.concatenate(own, axis=1), known)
+    held = _spread(known[spec.mean[:, k]], list(np.concatenate(own, axis=1)), known)
     if not held.all() and not spec.linear:
         group = int(np.flatnonzero(~held)[0])
         raise ModelError(
@@ -84,16 +105,17 @@ def _check_location(spec: IrtSpec, known: BoolArray, k: int) -> None:
         )
 
 
-def _spread(held: BoolArray, places: npt.NDArray[np.int32], known: BoolArray) -> BoolArray:
-    """(G,) which groups are held by a known number, or by one that they share with a group that is held."""
-    held = held | known[places].any(axis=1)
-    for _ in range(held.size):
-        anchored = np.isin(places, places[held])
-        more = held | anchored.any(axis=1)
+def _spread(held: BoolArray, places: Sequence[npt.NDArray[np.int32]], known: BoolArray) -> BoolArray:
+    """(n,) which of n distributions are held by a known number, or by one that they share with another that is held."""
+    held = held | np.array([bool(known[mine].any()) for mine in places])
+    fixed = np.zeros(known.size, dtype=np.bool_)
+    while True:
+        for i in np.flatnonzero(held).tolist():
+            fixed[places[i]] = True
+        more = held | np.array([bool(fixed[mine].any()) for mine in places])
         if (more == held).all():
-            break
+            return held
         held = more
-    return held
 
 
 def _check_items(spec: IrtSpec, known: BoolArray, k: int) -> None:

@@ -108,10 +108,12 @@ def _start(model: Cells, instruction: Instruction, cells: list[IntArray], what: 
 
 
 def _prior(model: Cells, instruction: Instruction, cells: list[IntArray], what: str) -> None:
+    from jmix import runtime
     from jmix.spec.prior import prior
 
     numbers = ", ".join(f"{number!r}" for number in instruction.numbers)
-    distribution = prior(f"{PRIORS[instruction.distribution]}({numbers})")
+    with runtime.float64():
+        distribution = prior(f"{PRIORS[instruction.distribution]}({numbers})")
     for found in cells:
         probability = model.params[model.param[found[0]]].startswith("logit(") and "beta" in instruction.distribution
         if instruction.distribution == "expbeta" and not probability:

@@ -51,14 +51,17 @@ def add_latent(
     wanted = set(("mean", "sd") if free is None and n_groups > 1 else free or ())
     later = np.arange(n_groups) > 0 if n_groups > 1 else np.ones(1, dtype=np.bool_)
     one = np.array([item_type.slope == "one" for item_type in types])
-    mean, sd, corr = [], [], []
-    for k, name in enumerate(names):
-        on = loadings.pattern[:, k]
-        linked = free is not None or bool((on & ~separate).any())
-        release = later & linked
-        scaled = bool((on & one).any()) or (loadings.testlet and k > 0) or name in loadings.variances
-        mean.append(cells.add_latent(f"mean[{name}]", 0.0, (release & ("mean" in wanted)) | (name in loadings.means)))
-        sd.append(cells.add_latent(f"sd[{name}]", 1.0, (release & ("sd" in wanted)) | scaled))
+    mean: list[IntArray] = []
+    sd: list[IntArray] = []
+    corr: list[IntArray] = []
+    for what, found in (("mean", mean), ("sd", sd)):
+        for k, name in enumerate(names):
+            on = loadings.pattern[:, k]
+            linked = free is not None or bool((on & ~separate).any())
+            released = later & linked & (what in wanted)
+            scaled = bool((on & one).any()) or (loadings.testlet and k > 0) or name in loadings.variances
+            asked = name in loadings.means if what == "mean" else scaled
+            found.append(cells.add_latent(f"{what}[{name}]", float(what == "sd"), released | asked))
     for i, first in enumerate(names):
         for second in names[:i]:
             paired = (first, second) in loadings.pairs or (second, first) in loadings.pairs

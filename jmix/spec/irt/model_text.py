@@ -71,9 +71,7 @@ def read_model(text: str, items: Mapping[Hashable, int]) -> ModelText:
             if name in factors:
                 raise ModelError(f"the model defines the factor {name} twice")
             if "*" in right:
-                raise ModelError(
-                    f"'{name} = {right}': products of factors are not available; see MIRT's polynomial models"
-                )
+                raise ModelError(f"'{name} = {right}': products of factors are not available; leave it out")
             factors[name] = item_places(right, items, f"factor {name}")
     if not factors:
         raise ModelError("the model text defines no factor; write 'F = 1-10' or name the items, 'F = Item.1, Item.2'")

@@ -67,6 +67,12 @@ def _shown(names: Iterable[Any]) -> str:
     return ", ".join(listed[:6]) + (", ..." if len(listed) > 6 else "")
 
 
+def _first_of_tied(text: str) -> str:
+    """``a1[Item.1]`` of ``a1[Item.1]=a2[Item.3]``, the name that ``Table`` gives to what is tied."""
+    head, tied, _ = text.partition("]=")
+    return f"{head}]" if tied else text
+
+
 class Selection(NamedTuple):
     """Cells that a name means: (n,) cells, and for each whether the user speaks of it as a probability."""
 
@@ -111,7 +117,7 @@ class Selector:
             return self._of_items(str(key[0]), item_places(key[1], self._items, what), None, what)
         if not isinstance(key, str):
             raise ModelError(f"{what}: {key!r} names no parameter; write 'a1[Item.1]', 'd' or ('a1', ['Item.1'])")
-        text = key.strip()
+        text = _first_of_tied(key.strip())
         latent = self._latent(text, what)
         if latent is not None:
             return Selection(latent, np.zeros(latent.size, dtype=np.bool_))
@@ -120,6 +126,9 @@ class Selector:
             return self._of_items(name, None, None, what)
         inside = inside.removesuffix("]")
         group: int | None = None
+        if "=" in inside and inside not in self._items:
+            first, _, label = inside.partition("|")
+            inside = first.split("=")[0] + (f"|{label}" if label else "")
         if inside not in self._items and "|" in inside:
             inside, _, label = inside.rpartition("|")
             group = self._group(label, what)

@@ -13,7 +13,7 @@ from jmix.spec.irt.cells import SHARED, Cells, IntArray
 from jmix.spec.irt.frame import apply_frame
 from jmix.spec.irt.instructions import apply_instructions
 from jmix.spec.irt.loadings import Loadings
-from jmix.spec.irt.names import Selector
+from jmix.spec.irt.names import PROBABILITIES, Selector
 from jmix.spec.irt.prior_options import add_priors
 
 
@@ -107,10 +107,16 @@ def fix_frame(selector: Selector, frame: pd.DataFrame) -> None:
     columns = [c for c in names if c in known and not (c == "a" and "a1" in names)]
     if not columns:
         raise ModelError(f"fixed: the frame has none of the columns {', '.join(sorted(known))}")
+    places = {item: j for j, item in enumerate(selector.cells.items)}
+
+    def has(column: str, item: Any) -> bool:
+        """Whether the item has that asymptote; 0 and 1 are none."""
+        where = selector.cells.place.get(PROBABILITIES[column])
+        return where is not None and item in places and bool(where[0, places[item]] >= 0)
+
     for item, row in zip(frame.index, frame[columns].to_numpy(dtype=np.float64), strict=True):
         for column, value in zip(columns, row, strict=True):
-            bound = column in ("c", "u", "g") and f"logit({column.replace('g', 'c')})" not in selector.cells.place
-            if np.isnan(value) or (bound and value in (0.0, 1.0)):
+            if np.isnan(value) or (column in PROBABILITIES and value in (0.0, 1.0) and not has(column, item)):
                 continue
             found = selector((column, [item]), "fixed")
             selector.cells.fix(found.cells, found.value(value))

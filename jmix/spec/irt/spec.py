@@ -78,6 +78,8 @@ class IrtSpec:
         specific: (J,) the specific factor of each item, -1 for none, where factor 0 is general and the others are
             independent of each other and of it (bifactor, testlet); None for other structures.
         exploratory: whether the factors are defined only up to a rotation.
+        density: (k,) places of the angles of a Davidian curve, the density of the standardised trait, where it is
+            estimated (one factor); None where it is normal.
     """
 
     items: tuple[str, ...]
@@ -95,6 +97,7 @@ class IrtSpec:
     cluster_sd: Index | None = None
     specific: Index | None = None
     exploratory: bool = False
+    density: Index | None = None
 
     @property
     def n_factors(self) -> int:

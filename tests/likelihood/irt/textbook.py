@@ -114,7 +114,9 @@ class Case:
                 slopes = np.repeat(one, groups, axis=0)
             own = self._own(rng, kind, k, m)
             place_own = place((1, m, own.shape[1]), own[None], "own")
-            blocks.append(Block(kind, tuple(columns[first : first + m]), k, slopes, np.repeat(place_own, groups, axis=0)))
+            blocks.append(
+                Block(kind, tuple(columns[first : first + m]), k, slopes, np.repeat(place_own, groups, axis=0))
+            )
             first += m
         mean = place((groups, d), rng.normal(0, 0.3, (groups, d)), "mean")
         sd = place((groups, d), rng.uniform(0.8, 1.3, (groups, d)), "sd")

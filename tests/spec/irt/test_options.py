@@ -1,0 +1,295 @@
+"""Constraints, fixed and starting values, the model text's commands, and the frame of all parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jmix.errors import ModelError
+from jmix.spec.irt import build_spec, parameter_frame, unpack
+from tests.spec.irt.tables import responses
+
+
+def names(**options: Any) -> list[str]:
+    return list(spec_of(**options).table.free_names)
+
+
+def spec_of(**options: Any) -> Any:
+    data = options.pop("data", None)
+    return build_spec(responses() if data is None else data, options.pop("itemtype", "2PL"), **options)[0]
+
+
+def value(spec: Any, name: str) -> float:
+    return float(spec.table.values[spec.table.names.index(name)])
+
+
+SLOPES = [f"a1[Item.{j}]" for j in range(1, 6)]
+
+
+# --- equal ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("equal", ["a1", ["a1"], ["a"], [("a1", "1-5")], [SLOPES], ["a1[1-5]"], ["a1[Item.1-Item.5]"]])
+def test_equal_slopes_are_the_1pl(equal: Any) -> None:
+    assert spec_of(equal=equal).table.names == spec_of(itemtype="1PL").table.names
+
+
+def test_equal_parts() -> None:
+    free = names(equal=[("d", ["Item.1", "Item.3"]), ["a1[Item.2]", "a1[Item.4]"]])
+    assert len(free) == 8
+    assert {"d[Item.1=Item.3]", "a1[Item.2=Item.4]"} <= set(free)
+    chained = spec_of(equal=[("d", [1, 2]), ("d", [2, 3]), ("d", [4, 5])])
+    assert chained.n_free == 5 + 2
+    block = chained.blocks[0].own[0, :, 0]
+    assert len(set(block[:3])) == len(set(block[3:])) == 1 and block[0] != block[4]
+
+
+def test_equal_slopes_of_a_pattern_leave_its_zeros() -> None:
+    spec = spec_of(data=responses(n_items=6), model="F1 = 1-3\nF2 = 4-6", equal=["a1", "a2"])
+    assert spec.n_free == 6 + 2
+    v = unpack(np, spec, np.arange(1.0, 9.0))
+    assert (v.slopes[0][0] != 0).tolist() == [[True, False]] * 3 + [[False, True]] * 3
+
+
+def test_equal_within_and_between_groups() -> None:
+    data = responses(n_items=4, groups=("x", "y"))
+    within = names(data=data, equal_items=False, equal=["a1"])
+    assert [name for name in within if name.startswith("a1")] == ["a1[|x]", "a1[|y]"] and len(within) == 8 + 2
+    between = spec_of(data=data, equal_items=False, equal=[["d[Item.2|x]", "d[Item.2|y]"]])
+    assert between.n_free == 16 - 1 and "d[Item.2]" in between.table.free_names
+    sds = spec_of(data=data, itemtype="Rasch", equal=["sd[F1]"])
+    assert sds.n_free == 4 + 1 + 1 and sds.sd[0, 0] == sds.sd[1, 0]
+
+
+def test_fixed_wins_over_a_tie_and_a_clash_is_an_error() -> None:
+    spec = spec_of(equal=["a1"], fixed={"a1[Item.3]": 0.7})
+    assert spec.n_free == 5 and value(spec, "a1") == 0.7
+    with pytest.raises(ModelError, match="must be equal, but are fixed at"):
+        spec_of(equal=["a1"], fixed={"a1[Item.1]": 0.7, "a1[Item.2]": 0.8})
+
+
+# --- fixed, start, free -----------------------------------------------------------------------------------------------
+def test_fixed_by_name_and_array() -> None:
+    spec = spec_of(fixed={"d": [0.1, 0.2, 0.3, 0.4, 0.5], ("a1", ("Item.2", 4)): 1.0})
+    assert spec.table.free_names == ("a1[Item.1]", "a1[Item.3]", "a1[Item.5]")
+    assert unpack(np, spec, np.full(3, 9.0)).own[0][0, :, 0].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert unpack(np, spec, np.full(3, 9.0)).slopes[0][0, :, 0].tolist() == [9, 1, 9, 1, 9]
+
+
+def test_asymptotes_are_given_as_probabilities() -> None:
+    spec = spec_of(itemtype="3PL", fixed={"c": 0.2}, start={"d": 1.5})
+    assert spec.n_free == 10
+    assert value(spec, "logit(c)[Item.2]") == pytest.approx(np.log(0.25))
+    assert value(spec, "d[Item.4]") == 1.5
+    assert value(spec_of(itemtype="3PL", fixed={"logit(c)[Item.2]": -2.0}), "logit(c)[Item.2]") == -2.0
+    assert value(spec_of(itemtype="3PL", fixed={"g[Item.2]": 0}), "logit(c)[Item.2]") == -np.inf
+    frame = parameter_frame(spec_of(itemtype="3PL", start={"c[Item.2]": 0.3}))
+    assert frame.query("item == 'Item.2' and name == 'c'")["value"].item() == pytest.approx(0.3)
+    with pytest.raises(ModelError, match=r"a probability between 0 and 1, not 1.2"):
+        spec_of(itemtype="3PL", fixed={"c": 1.2})
+
+
+def test_what_the_user_starts_is_marked() -> None:
+    spec = spec_of(start={"a1[Item.2]": 1.3, "d": 0.4})
+    assert [spec.table.names[i] for i in spec.table.given] == [
+        "d[Item.1]",
+        "a1[Item.2]",
+        *(f"d[Item.{j}]" for j in (2, 3, 4, 5)),
+    ]
+    assert spec_of().table.given == ()
+
+
+def test_free_releases_what_is_fixed() -> None:
+    spec = spec_of(itemtype="3PL", free=["u[Item.2]"])
+    assert "logit(u)[Item.2]" in spec.table.free_names and np.isfinite(spec.table.values[spec.table.free]).all()
+    assert names(itemtype="Rasch", free=["a1[Item.2]"])[1] == "a1[Item.2]"
+    anchored = spec_of(fixed={"a1[Item.1]": 1.0, "d[Item.1]": 0.0}, free=["mean", "sd"])
+    assert anchored.table.free_names[-2:] == ("mean[F1]", "sd[F1]")
+
+
+def test_anchors_from_a_frame_of_items() -> None:
+    items = pd.DataFrame(
+        {"a": [1.1, 0.9], "d": [0.5, np.nan], "c": [0.2, 0.0], "u": 1.0, "se_a": 0.1, "itemtype": "x"},
+        index=["Item.1", "Item.3"],
+    )
+    spec = spec_of(itemtype={"Item.1": "3PL"}, fixed=items)
+    assert "d[Item.3]" in spec.table.free_names
+    assert not {"a1[Item.1]", "a1[Item.3]", "d[Item.1]", "logit(c)[Item.1]"} & set(spec.table.free_names)
+    assert value(spec, "logit(c)[Item.1]") == pytest.approx(np.log(0.25)) and value(spec, "a1[Item.3]") == 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fixed": {"z": 1.0}}, "no item has a parameter 'z'; there are a1, d"),
+        ({"fixed": {"b": 1.0}}, "difficulties b are derived"),
+        ({"fixed": {"a1[Itm.1]": 1.0}}, "did you mean 'Item.1'"),
+        ({"fixed": {"d": [1.0, 2.0]}}, "means 5 parameters, but has 2 values"),
+        ({"fixed": {"d": np.nan}}, "the value of 'd' is missing"),
+        ({"fixed": {"sd[F2]": 1.0}}, r"'sd\[F2\]' does not exist; there are sd\[F1\]"),
+        ({"fixed": {"corr": 0.0}}, "this model has no parameter 'corr'"),
+        ({"fixed": {"sd[F1|x]": 1.0}}, "'x' is not a group"),
+        ({"fixed": 3.0}, "fixed is a dict"),
+        ({"fixed": {3: 1.0}}, "names no parameter"),
+        ({"start": {"sd": 2.0}}, "'sd' is fixed, not estimated"),
+        ({"start": {"d": np.inf}}, "'d' must be finite"),
+        ({"equal": ["d[Item.1]"]}, "means a single parameter"),
+        ({"free": ["mean"]}, "only their sum is identified"),
+        ({"free": ["sd"]}, "only their product is identified"),
+        ({"fixed": {"c": 0.2}}, "no item has a parameter 'c'"),
+    ],
+)
+def test_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        spec_of(**options)
+
+
+def test_a_parameter_that_only_other_items_have() -> None:
+    with pytest.raises(ModelError, match=r"item 'Item.1' has no parameter 'c'; it has a1, d"):
+        spec_of(itemtype={"Item.2": "3PL"}, fixed={"c[Item.1]": 0.2})
+
+
+# --- the model text ---------------------------------------------------------------------------------------------------
+def test_commands_equal_options() -> None:
+    text = """
+    F1 = 1-3
+    F2 = 3-5
+    COV = F1*F2
+    CONSTRAIN = (1-2, a1), (4, 5, d)   # two of them
+    FIXED = (3, a2)
+    START = (3, a2, 0.5), (1, d, 0.25)
+    """
+    spec = spec_of(model=text)
+    same = spec_of(
+        model={"F1": "1-3", "F2": "3-5"},
+        covariances=True,
+        equal=[("a1", "1-2"), ("d", "4-5")],
+        fixed={"a2[Item.3]": 0.5},
+        start={"d[Item.1]": 0.25},
+    )
+    assert spec.table.names == same.table.names and spec.table.free_names == same.table.free_names
+    np.testing.assert_array_equal(spec.table.values, same.table.values)
+
+
+def test_balanced_constraint_of_different_parameters() -> None:
+    spec = spec_of(model="F1 = 1-3\nF2 = 3-5\nCONSTRAIN = (1, 4, a1, a2)")
+    assert spec.n_free == 6 + 5 - 1 and "a1[Item.1]=a2[Item.4]" in spec.table.free_names
+
+
+def test_means_variances_and_group_parameters() -> None:
+    data = responses(n_items=4, groups=("x", "y"))
+    spec = spec_of(data=data, model="F = 1-4\nFREE [y] = (GROUP, MEAN_1)", free=[])
+    assert spec.table.free_names[-1] == "mean[F|y]"
+    spec = spec_of(data=data, equal_items=False, model="F = 1-4\nCONSTRAINB = (1-4, a1)")
+    assert spec.n_free == 4 + 8 and "a1[Item.2]" in spec.table.free_names
+    rasch = spec_of(itemtype="Rasch", model="F = 1-5\nFIXED = (GROUP, COV_11)\nSTART = (GROUP, COV_11, 4)")
+    assert value(rasch, "sd[F]") == 2.0 and rasch.n_free == 5
+    free = spec_of(model="F = 1-5\nCOV = F*F\nFIXED = (1, a1)")
+    assert free.table.free_names[-1] == "sd[F]"
+    with pytest.raises(ModelError, match="only their sum is identified"):
+        spec_of(model="F = 1-5\nMEAN = F")
+
+
+def test_free_asymptote_by_text() -> None:
+    spec = spec_of(itemtype="3PL", model="F = 1-5\nFREE = (2, u)\nSTART = (1-5, g, 0.1)")
+    assert "logit(u)[Item.2]" in spec.table.free_names
+    assert value(spec, "logit(c)[Item.4]") == pytest.approx(np.log(1 / 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "defines no factor"),
+        ("COV = F1*F1", "defines no factor"),
+        ("hello", "begins with 'hello'"),
+        ("F = 1-9", "factor F: '1-9' is not an item or a range"),
+        ("F = 1-5\nF = 1-2", "defines the factor F twice"),
+        ("F = 1-5\n(F*F) = 1", "products of factors"),
+        ("F = 1-5\nG = F*F", "products of factors"),
+        ("F = 1-5\nCOV = F*H", "COV names 'H'"),
+        ("F = 1-5\nCOV = F", "write products such as F1"),
+        ("F = 1-5\nMEAN = H", "MEAN names 'H'"),
+        ("F = 1-5\nCONSTRAIN = 1-5, a1", "each in brackets"),
+        ("F = 1-5\nCONSTRAIN = (1-5)", "write the items first"),
+        ("F = 1-5\nCONSTRAIN = (1-5, zz)", "no item has a parameter 'zz'"),
+        ("F = 1-5\nCONSTRAIN = (1-3, a1, d)", "give one parameter, or as many as items"),
+        ("F = 1-5\nCONSTRAINB = (1-5, a1)", "ties groups, but there is one"),
+        ("F = 1-5\nSTART = (1-5, a1)", "should end with 1 number"),
+        ("F = 1-5\nPRIOR = (1-5, a1, gauss, 0, 1)", "the prior is one of norm, lnorm"),
+        ("F = 1-5\nPRIOR = (1-5, a1, expbeta, 2, 3)", "expbeta is for asymptotes"),
+        ("F = 1-5\nLBOUND = (1-5, a1, 0)", "LBOUND in the model text"),
+        ("F = 1-5\nFREE = (GROUP, MEAN_2)", "'MEAN_2' does not exist"),
+        ("F = 1-5\nFREE [q] = (1, a1)", "'q' is not a group"),
+    ],
+)
+def test_text_errors(text: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        spec_of(model=text)
+
+
+# --- the frame of parameters ------------------------------------------------------------------------------------------
+def test_frame_lists_everything_once_per_group() -> None:
+    data = responses([2, 3, 2], groups=("x", "y"))
+    spec = spec_of(data=data, itemtype=["3PL", "graded", "2PL"], priors={"c": "beta(5, 17)"})
+    frame = parameter_frame(spec)
+    assert frame.columns.tolist() == ["group", "item", "name", "value", "est", "parameter", "prior"]
+    assert len(frame) == 2 * (4 + 3 + 2 + 2)
+    assert frame.query("group == 'x' and item == 'GROUP'")["est"].tolist() == [False, False]
+    assert frame.query("group == 'y' and item == 'GROUP'")["est"].tolist() == [True, True]
+    asymptotes = frame.query("group == 'y' and item == 'Item.1' and name in ['c', 'u']")
+    np.testing.assert_allclose(asymptotes["value"], [0.15, 1.0], atol=1e-4)
+    assert asymptotes["prior"].tolist() == ["beta(5, 17)", ""]
+    assert frame.loc[frame["est"], "parameter"].nunique() == spec.n_free
+
+
+def test_frame_at_other_values() -> None:
+    spec = spec_of()
+    frame = parameter_frame(spec, np.arange(1.0, 11.0))
+    assert frame.loc[frame["est"], "value"].tolist() == list(range(1, 11))
+
+
+def test_edited_frame_comes_back() -> None:
+    data = responses([2, 3, 2], groups=("x", "y"))
+    itemtype = ["3PL", "graded", "2PL"]
+    frame = parameter_frame(spec_of(data=data, itemtype=itemtype))
+    same = spec_of(data=data, itemtype=itemtype, parameters=frame)
+    assert same.table.free_names == spec_of(data=data, itemtype=itemtype).table.free_names
+    frame.loc[(frame["item"] == "Item.1") & (frame["name"] == "c"), ["value", "est"]] = [0.25, False]
+    frame.loc[(frame["item"] == "Item.3") & (frame["name"] == "d"), "value"] = -0.7
+    spec = spec_of(data=data, itemtype=itemtype, parameters=frame)
+    assert "logit(c)[Item.1]" not in spec.table.free_names
+    assert value(spec, "logit(c)[Item.1]") == pytest.approx(np.log(1 / 3)) and value(spec, "d[Item.3]") == -0.7
+    assert [spec.table.names[i] for i in spec.table.given if i in spec.table.free] == ["d[Item.3]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"item": "Item.9"}, "'Item.9' is not an item"),
+        ({"name": "q"}, "item 'Item.1' has no parameter 'q'"),
+        ({"value": np.nan}, "the value of 'a1' of Item.1 is missing"),
+        ({"group": "z"}, "'z' is not a group"),
+    ],
+)
+def test_frame_errors(change: dict[str, Any], message: str) -> None:
+    frame = parameter_frame(spec_of())
+    for column, new in change.items():
+        frame.loc[0, column] = new
+    with pytest.raises(ModelError, match=message):
+        spec_of(parameters=frame)
+    with pytest.raises(ModelError, match="columns item, name, value and est"):
+        spec_of(parameters=frame.drop(columns="est"))
+
+
+def test_every_name_of_the_table_can_be_used() -> None:
+    data = responses([2, 3, 2, 3, 2], groups=("x", "y"))
+    options = {
+        "itemtype": ["3PL", "graded", "2PL", "rsm", "1PL"],
+        "equal_items": ["Item.1", "Item.2"],
+        "equal": [("d", ["Item.1", "Item.3"]), ["d1[Item.2]", "a1[Item.2]"]],
+    }
+    spec = spec_of(data=data, **options)
+    for name in spec.table.free_names:
+        without = spec_of(data=data, **options, fixed={name: 0.3})
+        assert set(spec.table.free_names) - set(without.table.free_names) == {name}
