@@ -97,7 +97,9 @@ class Search:
         accepted, radius = judge(np, self.at.value, new.value, proposal, self.radius, self.at.noise)
         accepted = bool(accepted) and bool(np.all(np.isfinite(new.gradient)))
         self.radius = float(radius) if accepted else min(float(radius), 0.25 * float(proposal.length))
-        log.info("evaluation %d: -log likelihood %.8f, decrement %.2e", self.n_evaluations, new.value, self.decrement())
+        if log.isEnabledFor(logging.INFO):
+            told = (self.n_evaluations, new.value, self.decrement())
+            log.info("evaluation %d: -log likelihood %.8f, decrement %.2e", *told)
         if accepted:
             self.hessian = bfgs_update(self.hessian, candidate - self.z, new.gradient - self.at.gradient)
             self.exact, self.z, self.at = False, candidate, new
