@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from jmix.api_irt import irt, irt_model
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
+    from jmix.items.bank import ItemBank
     from jmix.results.io import load_fit
+    from jmix.results.irt.adaptive_test import AdaptiveTest
+    from jmix.results.irt.adaptive_test_simulation import simulate_cat
+    from jmix.results.irt.dimensions import parallel_analysis
+    from jmix.results.irt.linking import link
     from jmix.results.posterior_io import load_posterior
     from jmix.spec.prior import prior
 
@@ -20,6 +25,11 @@ _HOME = {
     "glmm": "jmix.api",
     "irt": "jmix.api_irt",
     "irt_model": "jmix.api_irt",
+    "link": "jmix.results.irt.linking",
+    "parallel_analysis": "jmix.results.irt.dimensions",
+    "simulate_cat": "jmix.results.irt.adaptive_test_simulation",
+    "AdaptiveTest": "jmix.results.irt.adaptive_test",
+    "ItemBank": "jmix.items.bank",
     "lm": "jmix.api",
     "lmlist": "jmix.api",
     "lmm": "jmix.api",
@@ -38,15 +48,18 @@ _HOME = {
 }
 
 __all__ = [
+    "AdaptiveTest",
     "ConvergenceWarning",
     "DataError",
     "FormulaError",
+    "ItemBank",
     "JmixError",
     "JmixWarning",
     "ModelError",
     "glmm",
     "irt",
     "irt_model",
+    "link",
     "list_data",
     "lm",
     "lmlist",
@@ -55,7 +68,9 @@ __all__ = [
     "load_fit",
     "load_posterior",
     "model",
+    "parallel_analysis",
     "prior",
+    "simulate_cat",
 ]
 
 

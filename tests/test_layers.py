@@ -20,7 +20,8 @@ LAYERS = (
     {"results"},
     {
         *("", "api", "api_irt", "models", "models_glmm", "models_irt", "models_options", "models_student", "__main__"),
-        *("cli", "cli_data", "cli_fit", "cli_irt", "cli_sample", "cli_info", "cli_options", "cli_tables"),
+        *("cli", "cli_data", "cli_fit", "cli_irt", "cli_irt_options", "cli_sample", "cli_info"),
+        *("cli_options", "cli_tables"),
     },
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -76,12 +76,12 @@ def _asymptotes(xp: Any, eta: Any, own: Any) -> Three:
     x = eta + d
     above, below = xp.exp(-softplus(xp, -x)), xp.exp(-softplus(xp, x))
     w = above * below
+    log_w = -softplus(xp, -x) - softplus(xp, x)
     height = xp.exp(log_logistic(xp, u)) - xp.exp(log_logistic(xp, c))
-    first, second, third = height * w, height * w * (below - above), height * w * (1.0 - 6.0 * w)
     found: list[list[Any]] = [[], [], []]
     for k, sign in ((0, -1.0), (1, 1.0)):
-        inverse = sign * xp.exp(-log_p[:, k])
-        r1, q2, q3 = first * inverse, second * inverse, third * inverse
+        r1 = sign * height * xp.exp(log_w - log_p[:, k])
+        q2, q3 = r1 * (below - above), r1 * (1.0 - 6.0 * w)
         found[0].append(r1)
         found[1].append(q2 - r1**2)
         found[2].append(q3 - 3.0 * r1 * q2 + 2.0 * r1**3)

@@ -17,6 +17,9 @@ from jmix.responses.matrix import extremes, seen_categories
 MOST_NAMES = 5
 """Items or persons that a message names."""
 
+MANY_CATEGORIES = 15
+"""Categories from which it is asked whether a column is an item at all."""
+
 SAMPLE = 4096
 """Rows by which columns are compared first."""
 
@@ -126,6 +129,13 @@ def _what_everybody_did(responses: Responses, j: int, seen: Bools) -> str:
 
 def _category_notes(responses: Responses, seen: Bools) -> list[str]:
     notes = []
+    wide = [name for name, k in zip(responses.items, responses.n_categories, strict=True) if k >= MANY_CATEGORIES]
+    if wide:
+        notes.append(
+            f"{_items(wide)} {'has' if len(wide) == 1 else 'have'} {MANY_CATEGORIES} or more categories; if "
+            f"{'it is a measurement' if len(wide) == 1 else 'these are measurements'}, such as an age, choose the "
+            "items by items=[...]"
+        )
     missing: dict[str, list[str]] = {}
     for j, labels in enumerate(responses.categories):
         if len(labels) > 2:

@@ -35,7 +35,7 @@ def code_column(values: Any, name: str) -> Coded:
     """Codes of a column of responses: numbers in their order, text in the order of its categories.
 
     Args:
-        values: (n,) pandas Series or NumPy array. Missing are NaN, None, NA, and in integers -1.
+        values: (n,) pandas Series or NumPy array. Missing are NaN, None, NA, empty text, and in integers -1.
         name: of the item, for messages.
 
     Raises:
@@ -52,7 +52,8 @@ def code_column(values: Any, name: str) -> Coded:
         missing = series.isna().to_numpy()
         if not missing.any():
             return code_column(series.to_numpy(dtype=bool if series.dtype.kind == "b" else None), name)
-        return _masked(series.fillna(0).to_numpy(dtype=np.int64), missing, name, series.dtype.kind == "b")
+        truth = series.dtype.kind == "b"
+        return _masked(series.fillna(False if truth else 0).to_numpy(dtype=np.int64), missing, name, truth)
     if pd.api.types.is_float_dtype(series.dtype):
         return _code_floats(series.to_numpy(dtype=np.float64, na_value=np.nan), name)
     if isinstance(series.dtype, pd.StringDtype) or series.dtype == object:
@@ -163,6 +164,10 @@ def _code_floats(values: npt.NDArray[Any], name: str) -> Coded:
 
 def _code_categorical(series: pd.Series[Any], name: str) -> Coded:
     dtype: Any = series.dtype
+    order = None if dtype.ordered else _numeric_order(dtype.categories)
+    if order is not None:
+        series = series.cat.reorder_categories(dtype.categories[order])
+        dtype = series.dtype
     codes = series.cat.codes.to_numpy()
     levels = list(dtype.categories)
     present = np.bincount(codes.astype(np.int64) + 1, minlength=len(levels) + 1)[1:] > 0
@@ -174,7 +179,7 @@ def _code_categorical(series: pd.Series[Any], name: str) -> Coded:
     empty = [levels[k] for k in range(kept[0], kept[-1]) if not present[k]] if kept.size else []
     if empty and not gaps(labels):
         return Coded(table[codes], labels, f"{name}: nobody chose {', '.join(map(str, empty))} (empty category)")
-    if not dtype.ordered and len(labels) > 2:
+    if not dtype.ordered and len(labels) > 2 and order is None:
         return Coded(table[codes], labels, _order_note(name, labels))
     return Coded(table[codes], labels)
 
@@ -189,18 +194,21 @@ def _code_objects(series: pd.Series[Any], name: str) -> Coded:
         return _code_floats(series.to_numpy(dtype=np.float64, na_value=np.nan), name)
     if kind != "string":
         raise DataError(f"item {name!r} mixes types ({kind}); make all its responses numbers, or all of them text")
-    codes, levels = pd.factorize(series, use_na_sentinel=True)
+    codes, levels = pd.factorize(series.where(series.str.strip() != ""), use_na_sentinel=True)
     _check_number(len(levels), name)
     texts = [str(level) for level in levels]
-    numbers = pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(dtype=np.float64)
-    numeric = not np.isnan(numbers).any()
-    order = (
-        np.argsort(numbers, kind="stable") if numeric else np.array(sorted(range(len(texts)), key=texts.__getitem__))
-    )
+    by_number = _numeric_order(texts)
+    order = np.argsort(np.array(texts), kind="stable") if by_number is None else by_number
     rank = np.full(len(texts) + 1, MISSING, dtype=np.int8)
     rank[order] = np.arange(len(texts), dtype=np.int8)
     labels = tuple(texts[k] for k in order)
-    return Coded(rank[codes], labels, "" if numeric or len(labels) < 3 else _order_note(name, labels))
+    return Coded(rank[codes], labels, "" if by_number is not None or len(labels) < 3 else _order_note(name, labels))
+
+
+def _numeric_order(labels: Any) -> npt.NDArray[np.intp] | None:
+    """The order of labels that are numbers, or texts of numbers; None for others."""
+    numbers = pd.to_numeric(pd.Series(list(labels), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    return None if np.isnan(numbers).any() else np.argsort(numbers, kind="stable")
 
 
 def _order_note(name: str, labels: Labels) -> str:

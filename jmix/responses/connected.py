@@ -14,6 +14,9 @@ from jmix.responses.data import IntArray, Responses
 FIRST, MOST = 16, 1 << 13
 """Persons in the first step, which often settles it, and in the largest."""
 
+MOST_CELLS = 1 << 22
+"""Cells of a table in one step."""
+
 Index = npt.NDArray[np.int64]
 
 
@@ -63,16 +66,17 @@ def _contracted(source: Index, target: Index, n: int, parts: int) -> Index:
     leaves, enters = source < n, target < n
     into = coo_array((np.ones(int(enters.sum())), (source[enters] - n, target[enters])), shape=(parts, n))
     out_of = coo_array((np.ones(int(leaves.sum())), (source[leaves], target[leaves] - n)), shape=(n, parts))
-    through = (into.tocsr() @ out_of.tocsr()).nonzero()
+    through = (into.tocsr() @ out_of.tocsr()).tocoo()
     direct = ~leaves & ~enters
-    tail = np.concatenate([through[0], source[direct] - n])
-    head = np.concatenate([through[1], target[direct] - n])
-    return np.stack(np.divmod(np.unique(tail.astype(np.int64) * parts + head), parts))
+    tail = np.concatenate([through.row, source[direct] - n])
+    head = np.concatenate([through.col, target[direct] - n])
+    return np.stack(_sparse(tail, head, parts).tocsr().nonzero())
 
 
 def _chunks(responses: Responses) -> Iterator[tuple[Index, Index, npt.NDArray[np.int8]]]:
     """Person (from 0 in each step), item and value of the responses of more and more persons at a time."""
     start, rows = 0, FIRST
+    most = MOST if responses.table is None else max(1, min(MOST, MOST_CELLS // responses.n_items))
     while start < responses.n_persons:
         stop = min(start + rows, responses.n_persons)
         if responses.table is not None:
@@ -85,11 +89,11 @@ def _chunks(responses: Responses) -> Iterator[tuple[Index, Index, npt.NDArray[np
             begin, end = int(long.start[start]), int(long.start[stop])
             person = np.repeat(np.arange(stop - start), np.diff(long.start[start : stop + 1]))
             yield person, long.item[begin:end].astype(np.int64), long.value[begin:end]
-        start, rows = stop, min(4 * rows, MOST)
+        start, rows = stop, min(4 * rows, most)
 
 
 def _sparse(source: Index, target: Index, size: int) -> coo_array:
-    return coo_array((np.ones(source.size, dtype=np.int8), (source, target)), shape=(size, size))
+    return coo_array((np.ones(source.size), (source, target)), shape=(size, size))
 
 
 def _numbered(labels: npt.NDArray[np.integer]) -> IntArray:

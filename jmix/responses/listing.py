@@ -14,7 +14,7 @@ from jmix.formula.frame import Frame
 from jmix.responses.coding import Labels, code_column, complete_pairs, shown
 from jmix.responses.convert import DENSE_SHARE, DENSE_SIZE, to_table
 from jmix.responses.data import MISSING, Codes, IntArray, Long, Responses
-from jmix.responses.persons import align_to_persons, as_vector, person_side
+from jmix.responses.persons import align_to_persons, as_vector, item_column, person_side
 
 Index = npt.NDArray[np.intp]
 
@@ -54,7 +54,7 @@ def read_listing(
         raise DataError("the list of responses is empty")
     keep = None if items is None else _kept(frame, item, items)
     rows = _rows(frame, person, item, keep)
-    values, labels, notes = _values(_taken(frame.column(response), keep), rows, keep is None)
+    values, labels, notes = _values(_taken(item_column(frame, responses, response), keep), rows)
     given = None if data is None else align_to_persons(data, rows.persons, person)
 
     def pick(column: Any, what: str) -> Any:
@@ -115,7 +115,7 @@ def _first(codes: IntArray, n: int) -> Index:
     return first
 
 
-def _values(column: Any, rows: _Rows, all_rows: bool) -> tuple[Codes, tuple[Labels, ...], tuple[str, ...]]:
+def _values(column: Any, rows: _Rows) -> tuple[Codes, tuple[Labels, ...], tuple[str, ...]]:
     """Codes of the responses by the categories of their own item."""
     pooled = code_column(column, "responses")
     j, k = len(rows.items), max(1, len(pooled.labels))

@@ -115,6 +115,18 @@ def align_to_items(item_data: Any, items: tuple[str, ...], key: str | None) -> p
     )
 
 
+def item_column(frame: Frame, source: Any, name: Any) -> Any:
+    """A column of responses. Categories that polars or arrow number as they occur are given back as plain text."""
+    column = frame.column(name)
+    ordered = not isinstance(getattr(column, "dtype", None), pd.CategoricalDtype) or column.dtype.ordered
+    if ordered or isinstance(source, pd.DataFrame | dict):
+        return column
+    import narwhals.stable.v1 as nw
+
+    declared = isinstance(nw.from_native(source).collect_schema()[name], nw.Enum)
+    return column.cat.as_ordered() if declared else column.astype(object)
+
+
 def as_vector(values: Any, what: str) -> Any:
     """A column given as values: a pandas Series or a NumPy array of one dimension."""
     if isinstance(values, pd.Series):

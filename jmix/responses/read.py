@@ -30,7 +30,7 @@ def read_responses(
             - persons by items: a pandas, polars or arrow table or a dict of columns (N rows, one column an item), or a
               NumPy array (N, J) of numbers, truth values or text;
             - a list of responses, with a row for each, where ``item`` and ``response`` name its columns.
-            Missing are NaN, None, NA, and -1 in integers.
+            Missing are NaN, None, NA, empty text, and -1 in integers.
         person: name of the column with the persons' labels. item, response: of a list, names of the columns.
         items: of a table, the columns that are items; the others become person data. Of a list, the items to keep.
         weights, group, cluster: a column of ``responses`` (in a list, constant within person) or of ``data``, or the

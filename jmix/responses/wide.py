@@ -14,7 +14,7 @@ from jmix.formula.frame import Frame
 from jmix.responses.coding import missing_note, shown
 from jmix.responses.data import MISSING, Responses
 from jmix.responses.matrix import CodedTable, code_array, code_columns
-from jmix.responses.persons import align_to_persons, as_vector, person_side
+from jmix.responses.persons import align_to_persons, as_vector, item_column, person_side
 
 _KINDS = "a pandas, polars or arrow table, a dict of columns, or an array of persons by items"
 
@@ -93,7 +93,11 @@ def _from_frame(responses: Any, person: str | None, items: Sequence[str] | None,
     _check_size(frame.n, len(names))
     persons = frame.index if person is None else _labels(frame, person)
     array = _block(responses, columns)
-    coded = code_columns([frame.column(c) for c in columns], names) if array is None else _code(array, names)
+    coded = (
+        code_columns([item_column(frame, responses, c) for c in columns], names)
+        if array is None
+        else _code(array, names)
+    )
     if array is not None and array.dtype.kind == "i" and not coded.notes and array.min() == MISSING:
         coded = coded._replace(notes=(missing_note("the responses"),))
     return _Source(coded, names, persons, frame, others)

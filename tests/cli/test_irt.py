@@ -35,7 +35,8 @@ def test_conditional_fit_prints_and_writes(folder: Path, capsys: pytest.CaptureF
     fit = fit_cml(read_responses(jmix.load_data("MathExam14W"), items=EXAM))
     assert err == "" and out.startswith(str(fit))
     assert {file.name for file in (folder / "o").iterdir()} == {
-        "items.csv", "thresholds.csv", "scores.csv", "score_table.csv", "vcov.csv", "fit.csv", "summary.txt", "summary.md",
+        "items.csv", "thresholds.csv", "scores.csv", "score_table.csv", "vcov.csv", "fit.csv",
+        "summary.txt", "summary.md",
     }  # fmt: skip
     items = pd.read_csv(folder / "o" / "items.csv", index_col="item")
     np.testing.assert_allclose(items, fit.items(), rtol=1e-10)
@@ -56,8 +57,9 @@ def test_marginal_fit_prints_and_writes(folder: Path, capsys: pytest.CaptureFixt
     assert err == "" and out.startswith(f"{fit.summary()}\n") and "Wrote to o: items.csv" in out
     written = {file.name for file in (folder / "o").iterdir()}
     assert written == {
-        "items.csv", "coef.csv", "latent.csv", "scores.csv", "fit.csv", "itemfit.csv", "personfit.csv", "score_table.csv",
-        "glance.csv", "summary.txt", "summary.md", "fit.npz", "icc.png", "information.png", "wright.png", "histogram.png",
+        "items.csv", "coef.csv", "latent.csv", "scores.csv", "fit.csv", "itemfit.csv", "personfit.csv",
+        "score_table.csv", "glance.csv", "summary.txt", "summary.md", "fit.npz",
+        "icc.png", "information.png", "wright.png", "histogram.png",
     }  # fmt: skip
     items = pd.read_csv(folder / "o" / "items.csv", index_col="item")
     np.testing.assert_allclose(items[["a", "d", "b"]], fit.items()[["a", "d", "b"]], rtol=1e-6)
@@ -156,7 +158,6 @@ def test_names_with_dashes_are_taken_first() -> None:
         (("--items", "quad-lagrange", "--fix", "a1=x"), "write NAME=NUMBER"),
         (("--items", "quad-lagrange", "--prior", "c"), "write NAME=PRIOR"),
         (("--items", "quad-lagrange", "--itemtype", "5PL"), "5PL"),
-        (("--items", "quad-tests", "--method", "cml"), "same categories|tests"),
         (("--item", "quad"), "response="),
         (("--item", "nosuch", "--response", "quad", "--drop", "q"), "no such column"),
     ],

@@ -160,3 +160,28 @@ def test_frame_errors(change: dict[str, Any], message: str) -> None:
         frame = frame.drop(columns=name) if value is None else frame.assign(**{name: value})
     with pytest.raises(ModelError, match=message):
         ItemBank.from_frame(frame)
+
+
+def test_from_spec_is_the_model_of_a_group() -> None:
+    """Against the tables that the specification's own arrays give."""
+    from jmix.items import kind_of
+    from jmix.spec.irt import build_spec, unpack
+    from tests.spec.irt.tables import responses
+
+    types = ["3PL", "graded", "rsm", "2PL", "nominal", "rsm"]
+    data = responses([2, 4, 3, 2, 3, 3], groups=("x", "y"))
+    spec, _ = build_spec(data, types, equal_items=["Item.1"])
+    rng = np.random.default_rng(4)
+    x = spec.table.values[spec.table.free] + rng.uniform(-0.2, 0.2, spec.n_free)
+    values = unpack(np, spec, x)
+    for g, name in enumerate("xy"):
+        bank = ItemBank.from_spec(spec, x, name)
+        assert bank.group == name and bank.itemtypes == tuple(types)
+        found = bank.log_probabilities(NODES)
+        for block, slopes, own in zip(spec.blocks, values.slopes, values.own, strict=True):
+            eta = slopes[g] * NODES
+            table = kind_of(block.kind).log_table(np, eta, own[g], block.n_categories)
+            np.testing.assert_array_equal(found[list(block.columns), : block.n_categories], table)
+        np.testing.assert_array_equal(ItemBank.from_spec(spec, x, g).slopes, bank.slopes)
+    with pytest.raises(ModelError, match="'z' is not a group; there are x, y"):
+        ItemBank.from_spec(spec, x, "z")

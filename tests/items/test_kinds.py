@@ -31,6 +31,7 @@ CASES: dict[str, tuple[str, int, list[list[float]]]] = {
     "rsm": ("rsm", 4, [[-2.0, 0.3, 1.0, 0.4, 1.0], [1.0, 0.0, -1.0, -2.0, 1.0], [0.0, 0.5, 1.0, 0.0, 2.0]]),
 }
 ETA = np.array([-45.0, -12.0, -3.1, -0.3, 0.0, 0.7, 2.9, 11.0, 45.0])
+FAR = np.array([-5000.0, -800.0, 800.0, 5000.0])
 
 
 def case(name: str) -> tuple[Any, int, np.ndarray, np.ndarray]:
@@ -48,15 +49,20 @@ def test_definition(name: str) -> None:
     np.testing.assert_allclose(table, np.swapaxes(exact, 1, 2), rtol=2e-14, atol=3e-16)
 
 
+def wide_case(name: str) -> tuple[Any, int, np.ndarray, np.ndarray]:
+    kind, k, eta, own = case(name)
+    return kind, k, np.concatenate([eta, np.broadcast_to(FAR, (3, FAR.size))], axis=1), own
+
+
 @functools.cache
 def in_jax(name: str) -> dict[str, Any]:
     """The table, its derivatives in eta by nested jvp and by closed form, a gradient and a Hessian product."""
     import jax
     import jax.numpy as jnp
 
-    kind, k, eta, own = case(name)
+    kind, k, eta, own = wide_case(name)
     finite = np.isfinite(own)
-    weight = np.random.default_rng(1).uniform(size=(3, k, ETA.size))
+    weight = np.random.default_rng(1).uniform(size=(3, k, eta.shape[1]))
 
     def total(eta: Any, free: Any) -> Any:
         return jnp.sum(kind.log_table(jnp, eta, jnp.where(finite, free, own), k) * weight)
@@ -83,7 +89,7 @@ def in_jax(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_jax_equals_numpy_and_derivatives_are_finite(name: str) -> None:
-    kind, k, eta, own = case(name)
+    kind, k, eta, own = wide_case(name)
     out = in_jax(name)
     np.testing.assert_allclose(out["table"], kind.log_table(np, eta, own, k), rtol=1e-13, atol=1e-15)
     assert all(np.isfinite(part).all() for part in out["reverse"])
@@ -92,11 +98,22 @@ def test_jax_equals_numpy_and_derivatives_are_finite(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_derivatives_in_eta(name: str) -> None:
     """Closed forms against JAX's own derivatives of the log probabilities."""
-    kind, k, eta, own = case(name)
+    kind, k, eta, own = wide_case(name)
     out = in_jax(name)
     for order, closed in enumerate(eta_derivatives(kind, np, eta, own, k)):
         np.testing.assert_allclose(closed, out["nested"][order], rtol=1e-9, atol=1e-12, err_msg=f"order {order + 1}")
         np.testing.assert_allclose(out["closed"][order], closed, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_far_out_everything_is_finite(name: str) -> None:
+    """Slopes of hundreds times nodes of six: the log probabilities stay finite where probabilities underflow."""
+    kind, k, _, own = case(name)
+    eta = np.broadcast_to(FAR, (3, FAR.size)).copy()
+    table = kind.log_table(np, eta, own, k)
+    assert np.isfinite(table).all() and (table <= 0).all()
+    np.testing.assert_allclose(np.exp(table).sum(axis=1), 1.0, rtol=1e-12)
+    assert all(np.isfinite(part).all() for part in eta_derivatives(kind, np, eta, own, k))
 
 
 def test_derivatives_against_differences() -> None:

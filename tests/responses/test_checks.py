@@ -94,6 +94,11 @@ def test_empty_categories_identical_columns_and_few_persons() -> None:
     assert any("fewer persons (20) than parameters of the model (30)" in note for note in notes)
 
 
+def test_a_measurement_among_the_items_is_told() -> None:
+    table = np.column_stack([GOOD, RNG.integers(18, 60, 400)])
+    assert any("item 'Item.7' has 15 or more categories" in note for note in check_responses(read_responses(table)))
+
+
 def test_columns_that_differ_late_are_not_identical() -> None:
     table = np.random.default_rng(0).integers(0, 2, (9000, 3)).astype(np.int8)
     table[:, 2] = table[:, 0]
@@ -131,3 +136,14 @@ def test_components_by_brute_force(table: np.ndarray) -> None:
             same = ours[:, None] == ours
             np.testing.assert_array_equal(same, theirs[:, None] == theirs)
             assert list(dict.fromkeys(ours.tolist())) == list(range(ours.max() + 1))
+
+
+def test_many_links_between_two_parts_count_as_one() -> None:
+    """300 items that the first persons tie together: the link to the last item comes 256 times in one step."""
+    table = np.full((40, 513), MISSING, dtype=np.int8)
+    table[:16, :256] = 1
+    table[:16, 256:512] = 1
+    table[20, :256] = 1
+    table[20, 512] = 0
+    read = Responses(tuple(f"i{j}" for j in range(513)), ((0, 1),) * 513, table, None, pd.RangeIndex(40))
+    assert item_components(read).max() == 0

@@ -112,6 +112,42 @@ def test_text_that_is_numbers_is_sorted_as_numbers() -> None:
     assert read.notes == ()
 
 
+def text() -> dict[str, list[str | None]]:
+    return {k: [None if v < 0 else str(v) for v in c] for k, c in zip("abc", TABLE.T, strict=True)}
+
+
+CATEGORICALS = {
+    "pandas": lambda: pd.DataFrame(text()).astype("category"),
+    "pandas reversed": lambda: pd.DataFrame(text()).apply(lambda c: pd.Categorical(c, ["10", "2", "1", "0"])),
+    "polars": lambda: pl.DataFrame(text()).cast(pl.Categorical),
+    "polars enum": lambda: pl.DataFrame(text()).cast(pl.Enum(["0", "1", "2"])),
+    "arrow": lambda: pa.table({k: pa.array(v).dictionary_encode() for k, v in text().items()}),
+    "arrow numbers": lambda: pa.table({k: pa.array([v and int(v) for v in c]) for k, c in text().items()}),
+    "pandas arrow": lambda: pd.DataFrame(text()).astype("Int64").astype("int64[pyarrow]"),
+    "pandas boolean": lambda: frame().astype({"a": "boolean"}),
+    "blank": lambda: pd.DataFrame(text()).fillna(" "),
+    "lazy": lambda: pl.DataFrame(text()).lazy(),
+}
+
+
+@pytest.mark.parametrize("kind", CATEGORICALS)
+def test_categories_have_one_order_in_all_items(kind: str) -> None:
+    """Polars and arrow number categories as they occur, which differs from item to item."""
+    np.testing.assert_array_equal(read_responses(CATEGORICALS[kind]()).table, TABLE)
+
+
+def test_a_declared_order_is_kept() -> None:
+    levels = ["no", "maybe", "yes"]
+    values = ["yes", "no", "maybe"]
+    for table in (
+        pl.DataFrame({"x": values}, schema={"x": pl.Enum(levels)}),
+        pd.DataFrame({"x": pd.Categorical(values, levels)}),
+        pd.DataFrame({"x": pd.Categorical(values, levels, ordered=True)}),
+        pa.table({"x": pa.DictionaryArray.from_arrays(pa.array([2, 0, 1]), pa.array(levels), ordered=True)}),
+    ):
+        assert read_responses(table).categories == (("no", "maybe", "yes"),)
+
+
 def test_the_order_of_text_is_told() -> None:
     read = read_responses(pd.DataFrame({"x": ["mid", "low", "high", "low"]}))
     assert read.categories == (("high", "low", "mid"),)

@@ -29,6 +29,9 @@ TOLERANCE, ROUNDING = 1e-22, 1e-13
 more is taken for rounding.
 """
 
+TOGETHER = 1 << 16
+"""Numbers of a step over the sets of items where second derivatives are computed."""
+
 NEAR = 1e-8
 """Decrement up to which a long test is searched with an approximate Hessian."""
 
@@ -101,9 +104,11 @@ class ConditionalLikelihood:
         c = np.append(matrix @ eta, NEVER)
         total = np.zeros((c.size, c.size))
         size = (data.places.shape[0] * data.places.shape[2]) ** 2
-        step = max(1, MEMORY // max(size, self._each))
-        for start in range(0, data.counts.shape[0], step):
-            places, counts = data.places[:, start : start + step], data.counts[start : start + step]
+        step = max(1, TOGETHER // max(size, self._each))
+        # sets with about as many scores together
+        order = np.argsort((data.counts > 0).sum(axis=1), kind="stable")
+        for start in range(0, order.size, step):
+            places, counts = data.places[:, order[start : start + step]], data.counts[order[start : start + step]]
             own = information(symmetric(c[places], counts.shape[1]).shares, counts)
             _add_pairs(total, own, places.transpose(1, 0, 2).reshape(counts.shape[0], -1))
         return -matrix.T @ total[:-1, :-1] @ matrix

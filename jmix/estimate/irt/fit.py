@@ -31,6 +31,9 @@ QUADRATURE = 1e-3
 QUADRATURE_CHEAP, CHEAP = 5e-6, 2e6
 """The same where a pass takes little time: persons times nodes."""
 
+QUADRATURE_DEAR, DEAR = 0.05, 2e7
+"""The same where a pass with twice the nodes takes long."""
+
 ROUNDING = 4e-9
 """Added relative to the log likelihood, where persons are computed in float32."""
 
@@ -136,8 +139,11 @@ def _allowed(found: Maximum, marginal: Marginal, sample: Sample) -> float:
     if integration.precision == "float32":
         return QUADRATURE + ROUNDING * abs(found.value)
     grid = integration.method == "grid" and marginal.spec.specific is None
-    size = float(sample.sizes.sum()) * integration.nodes ** (marginal.spec.n_factors if grid else 1)
-    return QUADRATURE_CHEAP if grid and size <= CHEAP else QUADRATURE
+    d = marginal.spec.n_factors if grid else 1
+    size = float(sample.sizes.sum()) * integration.nodes**d
+    if grid and size <= CHEAP:
+        return QUADRATURE_CHEAP
+    return QUADRATURE_DEAR if d > 1 and size * 2.0**d > DEAR else QUADRATURE
 
 
 def _solution(

@@ -34,8 +34,7 @@ class PersonPrior:
 class PersonEstimates:
     """Estimates by person: theta (N, D), and the information at them (N, D, D), by second derivatives.
 
-    Where a likelihood has no maximum, theta is ``-inf`` or ``inf`` and the information zero; without any response theta
-    is NaN.
+    Where a likelihood has no maximum, components of theta are ``-inf`` or ``inf``; without any response theta is NaN.
     """
 
     theta: FloatArray
@@ -97,7 +96,11 @@ def _settle(
     if theta.shape[1] == 1:
         gone = beyond != 0.0
         theta[gone, 0] = np.sign(beyond[gone]) * np.inf
-    info[~np.isfinite(theta).all(axis=1)] = 0.0
+    elif method == "ML":
+        values, vectors = np.linalg.eigh(np.where(np.isfinite(info), info, 0.0))
+        flat = ((values < 1.0 / limit[:, None] ** 2)[:, None, :] & (np.abs(vectors) > 1e-3)).any(axis=2)
+        theta[flat] = np.sign(theta[flat]) * np.inf
+    info[np.isinf(theta).all(axis=1)] = 0.0
     theta[~answered], info[~answered] = np.nan, 0.0
     return theta, info
 

@@ -85,77 +85,91 @@ def information(shares: FloatArray, counts: FloatArray) -> FloatArray:
     size = length * steps
     mean = np.zeros((m, size, n_scores))
     second = np.zeros((m, size, size))
-    for i in range(m):
-        used = np.flatnonzero(counts[i])
-        _given_score(shares[:, :, i], used, mean[i])
-        _pairs(shares[:, :, i], counts[i], second[i])
+    _given_score(shares, counts, mean)
+    _pairs(shares, counts, second)
     second += np.tril(second, -1).transpose(0, 2, 1)
     scaled = mean * counts[:, None, :]
     at = np.arange(size)
-    same = at[:, None] // steps == at[None, :] // steps
-    second[:, same] = 0.0
+    second[:, at[:, None] // steps == at // steps] = 0.0
     second[:, at, at] = scaled.sum(axis=2)
     return second - scaled @ mean.transpose(0, 2, 1)
 
 
-def _given_score(shares: FloatArray, used: npt.NDArray[np.intp], out: FloatArray) -> None:
-    """Probability of each category given the score: (L (K - 1), R), in the columns of the scores that occur."""
-    length, n_categories, n_scores = shares.shape
+def _given_score(shares: FloatArray, counts: FloatArray, out: FloatArray) -> None:
+    """Probability of each category given the score: (M, L (K - 1), R), in the columns of the scores that occur."""
+    length, n_categories, m, n_scores = shares.shape
     steps = n_categories - 1
-    rows = max(1, BLOCK // n_scores)
-    for start in range(0, used.size, rows):
-        own = used[start : start + rows]
-        flow, spare = np.zeros((own.size, n_scores)), np.empty((own.size, n_scores))
-        flow[np.arange(own.size), own] = 1.0
+    used = counts > 0
+    order = np.argsort(~used, axis=1, kind="stable")[:, : int(used.sum(axis=1).max(initial=0))]
+    rows = max(1, BLOCK // (n_scores * m))
+    for start in range(0, order.shape[1], rows):
+        own = order[:, start : start + rows]
+        flow, spare = np.zeros((m, own.shape[1], n_scores)), np.empty((m, own.shape[1], n_scores))
+        np.put_along_axis(flow, own[:, :, None], 1.0, axis=2)
         width = int(own.max()) + 1
         for place in range(length - 1, -1, -1):
             width = min(width, (place + 1) * steps + 1)  # what the items up to here can sum to
-            out[place * steps : (place + 1) * steps, own] = shares[place, 1:, :width] @ flow[:, :width].T
+            found = _share_of(shares[place], flow, width)
+            for k in range(steps):
+                np.put_along_axis(out[:, place * steps + k], own, found[:, :, k], axis=1)
             _pass(shares[place], flow, spare, width)
 
 
 def _pairs(shares: FloatArray, counts: FloatArray, out: FloatArray) -> None:
     """Expected number of persons by the categories of two items, in the rows of the later one."""
-    length, n_categories, n_scores = shares.shape
+    length, n_categories, m, n_scores = shares.shape
     steps = n_categories - 1
-    starts = np.empty((length, steps, n_scores))
-    flow = counts
-    for place in range(length - 1, -1, -1):
-        moved = shares[place] * flow
-        starts[place] = 0.0
-        for k in range(1, n_categories):
-            starts[place, k - 1, : n_scores - k] = moved[k, k:]
-        flow = _arrived(moved)
-    rows = max(1, BLOCK // (n_scores * steps))
+    starts = _starts(shares, counts)
+    rows = max(1, BLOCK // (n_scores * steps * m))
     for stop in range(length, 0, -rows):
         first = max(0, stop - rows)
-        active, spare = np.empty(((stop - first) * steps, n_scores)), np.empty(((stop - first) * steps, n_scores))
+        shape = (m, (stop - first) * steps, n_scores)
+        active, spare = np.empty(shape), np.empty(shape)
         filled = 0
         for place in range(stop - 1, -1, -1):
             if filled:
                 width = min(n_scores, (place + 1) * steps + 1)
-                own = active[:filled, :width] @ shares[place, 1:, :width].T
-                out[stop * steps - filled : stop * steps, place * steps : (place + 1) * steps] = own[::-1]
-                _pass(shares[place], active[:filled], spare[:filled], width)
+                own = _share_of(shares[place], active[:, :filled], width)
+                out[:, stop * steps - filled : stop * steps, place * steps : (place + 1) * steps] = own[:, ::-1]
+                _pass(shares[place], active[:, :filled], spare[:, :filled], width)
             if place >= first:
                 # rows are filled from the last item down, so that they read backwards
-                active[filled : filled + steps] = starts[place][::-1]
+                active[:, filled : filled + steps] = starts[place][:, ::-1]
                 filled += steps
 
 
+def _starts(shares: FloatArray, counts: FloatArray) -> FloatArray:
+    """(L, M, K - 1, R) persons by the sum that is left once the item has got its category."""
+    length, n_categories, m, n_scores = shares.shape
+    out = np.zeros((length, m, n_categories - 1, n_scores))
+    flow = counts
+    for place in range(length - 1, -1, -1):
+        moved = shares[place] * flow
+        for k in range(1, n_categories):
+            out[place, :, k - 1, : n_scores - k] = moved[k, :, k:]
+        flow = _arrived(moved)
+    return out
+
+
+def _share_of(shares: FloatArray, flow: FloatArray, width: int) -> FloatArray:
+    """(M, rows, K - 1) what of each flow takes the categories above the lowest."""
+    return flow[:, :, :width] @ shares[1:, :, :width].transpose(1, 2, 0)
+
+
 def _pass(shares: FloatArray, flow: FloatArray, spare: FloatArray, width: int) -> None:
-    """One step of the chain for rows of flows (rows, R), of which the first ``width`` columns count, in place."""
-    now, moved = flow[:, :width], spare[:, :width]
-    if shares.shape[0] == 2:
-        np.multiply(now[:, 1:], shares[1, 1:width], out=moved[:, 1:])
-        now *= shares[0, :width]
-        now[:, :-1] += moved[:, 1:]
+    """One step of the chain for flows (M, rows, R), of which the first ``width`` columns count, in place."""
+    now, moved = flow[:, :, :width], spare[:, :, :width]
+    own = shares[:, :, None, :width]
+    if own.shape[0] == 2:
+        np.multiply(now[:, :, 1:], own[1, :, :, 1:], out=moved[:, :, 1:])
+        now *= own[0]
+        now[:, :, :-1] += moved[:, :, 1:]
         return
     before = now.copy()
-    now *= shares[0, :width]
-    for k in range(1, min(shares.shape[0], width)):
-        np.multiply(before[:, k:], shares[k, k:width], out=moved[:, k:])
-        now[:, : width - k] += moved[:, k:]
+    now *= own[0]
+    for k in range(1, min(own.shape[0], width)):
+        np.multiply(before[:, :, k:], own[k, :, :, k:], out=moved[:, :, k:])
+        now[:, :, : width - k] += moved[:, :, k:]
 
 
 def _arrived(moved: FloatArray) -> FloatArray:

@@ -1,14 +1,11 @@
-"""The course of a long fit: one line on a terminal, and messages to the logger ``jmix``."""
+"""The course of a long fit: one line on a terminal. The searches themselves write to the logger ``jmix``."""
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 from jmix.estimate.progress import watched
-
-log = logging.getLogger("jmix")
 
 PATIENCE = 2.0
 """Seconds after which a fit counts as long."""
@@ -28,10 +25,9 @@ class Course:
 
     def __call__(self, evaluation: int, value: float, gradient: float) -> None:
         """Called after every evaluation."""
-        text = f"evaluation {evaluation}: log likelihood {value:.4f}, largest gradient {gradient:.2e}"
-        log.info(text)
         if not self.show or time.monotonic() - self.begun < PATIENCE:
             return
+        text = f"evaluation {evaluation}: log likelihood {value:.4f}, largest gradient {gradient:.2e}"
         if self._status is None:
             from rich.console import Console
 

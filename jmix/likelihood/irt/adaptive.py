@@ -62,8 +62,8 @@ class AdaptiveMarginal(PersonMarginal):
         self.responses, self.covariates = responses, covariates
 
     def finer(self) -> AdaptiveMarginal:
-        """The same with more nodes: of Gauss-Hermite's twice as many in one dimension, half as many more in two, two more
-        in each of several, which divides the error by about ten; of quasi-Monte Carlo points twice as many.
+        """The same with more nodes: of Gauss-Hermite's twice as many in one dimension, half as many more in two, two
+        more in each of several, which divides the error by about ten; of quasi-Monte Carlo points twice as many.
         """
         n, d = self.integration.nodes, self.spec.n_factors
         if self.integration.method == "adaptive-qmc":
@@ -86,8 +86,8 @@ class AdaptiveMarginal(PersonMarginal):
 def build_adaptive(
     spec: IrtSpec, responses: Responses, integration: Integration, W: FloatArray | None = None
 ) -> Marginal:
-    """The marginal likelihood by adaptive quadrature (method "adaptive" or "adaptive-qmc"), or on quasi-Monte Carlo points
-    shared by all persons ("qmc").
+    """The marginal likelihood by adaptive quadrature (method "adaptive" or "adaptive-qmc"), or on quasi-Monte Carlo
+    points shared by all persons ("qmc").
 
     Args:
         W: (N, p) covariates of the latent regression.

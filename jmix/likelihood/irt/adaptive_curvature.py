@@ -4,9 +4,9 @@ With nodes theta_s of a person and their posterior probabilities p_s (Louis 1982
 
     d log L / df = E(s),        d2 log L / df df' = E(ds / df') + Cov(s),
 
-s the score of ``sum_j log P_j(x_j | theta) + log N(theta; m, L L')`` in the features f: slopes and own parameters of the
-items, mean, Cholesky factor and regression of the trait. ``ds / df'`` is block diagonal, Cov(s) a matrix product over
-persons and nodes. The chain rule leads from f to the free parameters x.
+s the score of ``sum_j log P_j(x_j | theta) + log N(theta; m, L L')`` in the features f: slopes and own parameters of
+the items, mean, Cholesky factor and regression of the trait. ``ds / df'`` is block diagonal, Cov(s) a matrix product
+over persons and nodes. The chain rule leads from f to the free parameters x.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.likelihood.irt import passes
+from jmix.likelihood.irt.adaptive_items import centres
 from jmix.likelihood.irt.person_marginal import PersonData
 from jmix.likelihood.irt.persons import arrange
 from jmix.likelihood.irt.selected import scores, second_derivatives
-from jmix.likelihood.irt.traced import ItemBlock, Shape, values_of
+from jmix.likelihood.irt.traced import ItemBlock, Shape, model_of
 from jmix.runtime import Program, put
 from jmix.spec.irt.spec import IrtSpec, Values
 
@@ -142,8 +143,7 @@ class Pieces(NamedTuple):
 
 def _pieces(term: Any, phi: Any, slopes: Any, part: Any, data: PersonData, live: Any) -> Pieces:
     z, p, _ = term.posterior(phi, part, data.shared)
-    centre = phi.mean[:, None] if phi.regression is None else phi.mean[:, None] + phi.regression.T @ part.covariates
-    theta = centre[:, None] + jnp.einsum("de,esn->dsn", phi.chol, z)
+    theta = centres(phi, part)[:, None] + jnp.einsum("de,esn->dsn", phi.chol, z)
     rows = [
         item_scores(block, jnp.einsum("jd,dsn->jsn", a, theta), own, codes, theta)[at]
         for block, a, own, codes, at in zip(term.items.blocks, slopes, phi.own, part.codes, live, strict=True)
@@ -169,14 +169,14 @@ def _hessian(term: Any, x: jax.Array, data: PersonData, live: Any) -> jax.Array:
     """(P, P)."""
 
     def at(x: jax.Array) -> jax.Array:
-        return features(term.items, values_of(term.items, data.numbers, x), live)
+        return features(term.items, model_of(term.items, data.numbers, x).values, live)
 
-    values = values_of(term.items, data.numbers, x)
-    phi = term.prepare(values, data.shared)
+    model = model_of(term.items, data.numbers, x)
+    phi = term.prepare(model, data.shared)
     groups, size = at(x).shape
 
     def step(carry: Any, part: Any) -> tuple[Any, None]:
-        own, slopes = passes.of_group((phi, values.slopes), part.group)
+        own, slopes = passes.of_group((phi, model.values.slopes), part.group)
         h, g = _hessian_of_part(term, own, slopes, part, data, live)
         return (carry[0].at[part.group].add(h), carry[1].at[part.group].add(g)), None
 
@@ -189,12 +189,12 @@ def _hessian(term: Any, x: jax.Array, data: PersonData, live: Any) -> jax.Array:
 
 def _cross_product(term: Any, x: jax.Array, data: PersonData, live: Any) -> jax.Array:
     """(P, P)."""
-    values = values_of(term.items, data.numbers, x)
-    phi = term.prepare(values, data.shared)
-    jacobian = jax.jacfwd(lambda x: features(term.items, values_of(term.items, data.numbers, x), live))(x)
+    model = model_of(term.items, data.numbers, x)
+    phi = term.prepare(model, data.shared)
+    jacobian = jax.jacfwd(lambda x: features(term.items, model_of(term.items, data.numbers, x).values, live))(x)
 
     def step(carry: jax.Array, part: Any) -> tuple[jax.Array, None]:
-        own, slopes, to_x = passes.of_group((phi, values.slopes, jacobian), part.group)
+        own, slopes, to_x = passes.of_group((phi, model.values.slopes, jacobian), part.group)
         g = to_x.T @ _pieces(term, own, slopes, part, data, live).mean
         return carry + (g * part.weights) @ g.T, None
 
@@ -224,6 +224,4 @@ def _arrays(marginal: AdaptiveMarginal) -> tuple[PersonData, Any]:
     size = sum(at.size for at in live) + d + d * (d + 1) // 2
     cells = size * data.shared.nodes.shape[1]
     persons, _ = arrange(spec, marginal.responses, cells, marginal.covariates)
-    start = marginal.arrangement.unravel(data.persons.start)
-    del start
     return put(replace(data, persons=persons)), put(live)

@@ -15,8 +15,8 @@ class Loadings(NamedTuple):
     """Items as functions of z: ``eta = at + across' W_i + loadings' z``.
 
     Attributes:
-        loadings: for each block (G, Jb, D). at: (G, Jb). across: (G, Jb, p) or None. own: (G, Jb, m). mean: (G, D), chol:
-            (G, D, D), regression: (G, p, D) or None: theta = mean + regression' W_i + chol z.
+        loadings: for each block (G, Jb, D). at: (G, Jb). across: (G, Jb, p) or None. own: (G, Jb, m).
+        mean: (G, D), chol: (G, D, D), regression: (G, p, D) or None: theta = mean + regression' W_i + chol z.
     """
 
     loadings: tuple[jax.Array, ...]
@@ -43,8 +43,15 @@ def loadings_of(values: Values) -> Loadings:
     )
 
 
+def centres(phi: Loadings, part: Persons) -> jax.Array:
+    """(D, 1) or (D, n) mean of theta given the covariates; phi of one group."""
+    if phi.regression is None:
+        return phi.mean[:, None]
+    return phi.mean[:, None] + phi.regression.T @ jnp.asarray(part.covariates)
+
+
 def origins(phi: Loadings, part: Persons) -> list[jax.Array]:
     """For each block eta at z = 0, (Jb, 1) or (Jb, n); phi of one group."""
     if phi.across is None:
         return [at[:, None] for at in phi.at]
-    return [at[:, None] + b @ part.covariates for at, b in zip(phi.at, phi.across, strict=True)]
+    return [at[:, None] + b @ jnp.asarray(part.covariates) for at, b in zip(phi.at, phi.across, strict=True)]

@@ -81,11 +81,11 @@ class Found(NamedTuple):
 class _State(NamedTuple):
     z: jax.Array  # (D, n)
     observed: jax.Array  # (D, D, n)
-    value: jax.Array  # (n,), as all below but the step and the count
+    value: jax.Array  # (n,), as all below but the step and the cycles
     step: jax.Array  # (D, n), of Newton
     decrement: jax.Array
     size: jax.Array
-    count: jax.Array
+    cycles: jax.Array
 
 
 def find_mode(items: Shape, phi: Loadings, part: Persons) -> Found:
@@ -101,7 +101,7 @@ def find_mode(items: Shape, phi: Loadings, part: Persons) -> Found:
     begin = _State(start, _eye(zero), never, zero, -never, jnp.ones_like(never), jnp.zeros((), jnp.int32))
 
     def going(state: _State) -> jax.Array:
-        return (state.count < STEPS) & jnp.any(state.decrement > TOLERANCE)
+        return (state.cycles < STEPS) & jnp.any(state.decrement > TOLERANCE)
 
     end = jax.lax.while_loop(going, lambda state: _advance(items, phi, part, state), begin)
     return Found(end.z, end.observed)
@@ -114,12 +114,12 @@ def _advance(items: Shape, phi: Loadings, part: Persons, state: _State) -> _Stat
     step = small.solve(lower, at.gradient)
     if not all(block.concave for block in items.blocks):
         step = jnp.where(good, step, small.solve(small.cholesky(at.curvature)[0], at.gradient))
-    new = _State(z, at.observed, at.value, step, jnp.sum(at.gradient * step, axis=0), state.size, state.count)
+    new = _State(z, at.observed, at.value, step, jnp.sum(at.gradient * step, axis=0), state.size, state.cycles)
     better = new.value >= state.value - 1e-13 * (1.0 + jnp.abs(new.value))
     out: _State = jax.tree.map(lambda x, y: jnp.where(better, x, y) if jnp.ndim(x) else x, new, state)
     settled = ~better & (state.decrement <= 1e-10)
     return out._replace(
         size=jnp.where(better, 1.0, 0.25 * state.size),
         decrement=jnp.where(settled, 0.0, out.decrement),
-        count=state.count + 1,
+        cycles=state.cycles + 1,
     )

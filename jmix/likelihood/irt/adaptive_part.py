@@ -19,13 +19,12 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from jmix.likelihood.irt import small
-from jmix.likelihood.irt.adaptive_items import Loadings, loadings_of, origins
+from jmix.likelihood.irt.adaptive_items import Loadings, centres, loadings_of, origins
 from jmix.likelihood.irt.adaptive_mode import curvature_at, find_mode, gradient_at
 from jmix.likelihood.irt.persons import Persons
 from jmix.likelihood.irt.selected import chosen, log_normaliser, log_probability
-from jmix.likelihood.irt.traced import Shape
+from jmix.likelihood.irt.traced import Model, Shape
 from jmix.likelihood.structure import Array
-from jmix.spec.irt.spec import Values
 
 
 class Points(NamedTuple):
@@ -45,9 +44,9 @@ class AdaptiveTerm:
 
     items: Shape
 
-    def prepare(self, values: Values, shared: Points) -> Loadings:
+    def prepare(self, model: Model, shared: Points) -> Loadings:
         """See ``Term``."""
-        return loadings_of(values)
+        return loadings_of(model.values)
 
     def by_person(self, phi: Loadings, part: Persons, shared: Points) -> tuple[jax.Array, jax.Array]:
         """(n,) log likelihoods, and the modes (D, n)."""
@@ -60,8 +59,7 @@ class AdaptiveTerm:
         mean = jnp.sum(p * z, axis=1)
         centred = z - mean[:, None]
         covariance = jnp.einsum("sn,dsn,esn->den", p, centred, centred)
-        at = phi.mean[:, None] if phi.regression is None else phi.mean[:, None] + phi.regression.T @ part.covariates
-        return at + phi.chol @ mean, jnp.einsum("ad,den,be->abn", phi.chol, covariance, phi.chol)
+        return centres(phi, part) + phi.chol @ mean, jnp.einsum("ad,den,be->abn", phi.chol, covariance, phi.chol)
 
     def posterior(self, phi: Loadings, part: Persons, shared: Points) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Nodes z (D, S, n), their posterior probabilities (S, n), and the log likelihoods (n,)."""

@@ -106,8 +106,8 @@ def _check(spec: IrtSpec) -> None:
     zero = _fixed_at_zero(spec)
     if not zero[spec.corr].all():
         raise ModelError(
-            "the factors of a bifactor model must be uncorrelated for dimension reduction: leave out their covariances, "
-            'or use method="adaptive-qmc"'
+            "the factors of a bifactor model must be uncorrelated for dimension reduction: leave out their "
+            'covariances, or use method="adaptive-qmc"'
         )
     if spec.regression is not None and not zero[spec.regression[:, 1:]].all():
         raise ModelError("a latent regression of a bifactor model may only be on the general factor")

@@ -19,9 +19,8 @@ from jax.scipy.special import logsumexp
 
 from jmix.likelihood.irt.persons import Persons
 from jmix.likelihood.irt.selected import indicators
-from jmix.likelihood.irt.traced import Shape
+from jmix.likelihood.irt.traced import Model, Shape
 from jmix.likelihood.structure import Array
-from jmix.spec.irt.spec import Values
 
 
 class Slots(NamedTuple):
@@ -66,8 +65,9 @@ class BifactorTerm:
 
     items: Shape
 
-    def prepare(self, values: Values, shared: Slots) -> Tables:
+    def prepare(self, model: Model, shared: Slots) -> Tables:
         """See ``Term``."""
+        values = model.values
         sd = jnp.diagonal(values.chol, axis1=1, axis2=2)
         centre, scale, b = values.mean[:, 0], sd[:, 0], None
         if values.regression is not None:
@@ -131,7 +131,7 @@ class BifactorTerm:
         out = jnp.sum(logsumexp(joint, axis=2), axis=0) + jnp.asarray(shared.log_weights)[:, None]
         if phi.regression is None:
             return out
-        away = phi.general[:, None] - phi.mean[0] - phi.regression @ part.covariates
+        away = phi.general[:, None] - phi.mean[0] - phi.regression @ jnp.asarray(part.covariates)
         density = -0.5 * (away / phi.sd[0]) ** 2 - jnp.log(phi.sd[0])
         taken = -0.5 * jnp.asarray(shared.z)[:, None] ** 2 - jnp.log(phi.scale)
         return out + density - taken

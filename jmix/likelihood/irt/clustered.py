@@ -53,8 +53,8 @@ def cluster_nodes(largest: int, n_factors: int, limit: float, finer: bool = Fals
 class ClusterMarginal:
     """A ``Marginal`` of persons in clusters: see there for the methods.
 
-    The independent terms are the clusters: ``cross_product`` sums over them, and ``by_person`` gives the log probability
-    of a person's own responses, whose sum is not the log likelihood.
+    The independent terms are the clusters: ``cross_product`` sums over them, and ``by_person`` gives the log
+    probability of a person's own responses, whose sum is not the log likelihood.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ def build_clustered(
     """The marginal likelihood of a model with ``spec.cluster_sd`` for persons in ``responses.cluster``.
 
     Args:
-        integration: nodes per dimension of theta, over the distribution of all levels; those of the clusters follow from
-            the size of the largest. W: (N, p) covariates of persons.
+        integration: nodes per dimension of theta, over the distribution of all levels; those of the clusters follow
+            from the size of the largest. W: (N, p) covariates of persons.
 
     Raises:
         DataError: persons have no clusters. ModelError: the structure or the integration is not possible.

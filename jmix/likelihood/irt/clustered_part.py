@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from jmix.likelihood.irt.selected import indicators
-from jmix.likelihood.irt.traced import Shape
+from jmix.likelihood.irt.traced import Model, Shape
 from jmix.likelihood.structure import Array
 from jmix.spec.irt.spec import Values
 
@@ -51,8 +51,8 @@ class Grid(NamedTuple):
 
     Attributes:
         log_p: (G, Q, F) log probabilities of the categories. theta: (G, Q, D). kernel: (G, R, Q) density of theta_q at
-            u_r, times the cell. y: (G, Q, D) and y_u: (G, R, D): ``L^-1 (theta_q - mu)`` and ``L^-1 u_r``. across: (G, D,
-            p) ``L^-1 B'`` or None. centre: (G, p) or None. u: (G, R, D).
+            u_r, times the cell. y: (G, Q, D) and y_u: (G, R, D): ``L^-1 (theta_q - mu)`` and ``L^-1 u_r``.
+        across: (G, D, p) ``L^-1 B'`` or None. centre: (G, p) or None. u: (G, R, D).
     """
 
     log_p: jax.Array
@@ -81,8 +81,9 @@ class ClusterTerm:
 
     items: Shape
 
-    def prepare(self, values: Values, shared: Levels) -> Grid:
+    def prepare(self, model: Model, shared: Levels) -> Grid:
         """The model on the nodes."""
+        values = model.values
         mean, between = values.mean, jnp.diag(values.cluster_sd**2)
         b, across, centre = values.regression, None, None
         if b is not None:
@@ -108,7 +109,7 @@ class ClusterTerm:
         e = phi.log_p @ indicators(self.items, part.codes, phi.log_p.dtype)[:-1]
         shift = None
         if phi.across is not None:
-            shift = phi.across @ (part.covariates - phi.centre[:, None])
+            shift = phi.across @ (part.covariates - jnp.asarray(phi.centre)[:, None])
             e = e + phi.y @ shift
         top = jax.lax.stop_gradient(jnp.max(e, axis=0))
         scaled = jnp.exp(e - top)

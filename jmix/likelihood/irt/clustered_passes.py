@@ -15,8 +15,8 @@ from jmix.likelihood.irt.person_marginal import PersonData
 
 
 class Clusters(NamedTuple):
-    """log_l: (C,) log likelihood of each cluster. p: (C + 1, R) posterior probabilities of its nodes, zero in the last row,
-    which is that of what fills up parts.
+    """log_l: (C,) log likelihood of each cluster. p: (C + 1, R) posterior probabilities of its nodes, zero in the last
+    row, which is that of what fills up parts.
     """
 
     log_l: jax.Array

@@ -17,7 +17,7 @@ import numpy as np
 
 from jmix.likelihood.irt.chain import Chain, Outer, chain, curvature_of_map, outer
 from jmix.likelihood.irt.features import chunk_of, over_chunks
-from jmix.likelihood.irt.kernel import add_to, log_terms, parts_of, posterior
+from jmix.likelihood.irt.kernel import add_to, log_terms, parts_of, posterior, rounded
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural, natural
 from jmix.runtime import Program
@@ -153,11 +153,12 @@ def _pair_counts(x: jax.Array, p: jax.Array) -> jax.Array:
 
 def _sum_over(plan: Plan, first: Outer, data: GridData, phi: Natural, term: Any) -> tuple[jax.Array, Natural]:
     """``sum_c term(chunk, chain)`` (P, P), each in the precision of the plan, and the gradient in phi, in float64."""
-    steps, rounded, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, first, data), phi, data.z))
+    steps, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, first, data), data.z))
+    near = rounded(plan, phi)
     n = steps.base.shape[-1]
 
     def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
-        k = _chunk(plan, rounded, data, c)
+        k = _chunk(plan, near, data, c)
         grad = jax.tree.map(lambda a: a.astype(jnp.float64), _gradient(phi, k, z))
         total = carry[0] + term(k, _of_chunk(steps, k), z).astype(jnp.float64)
         return (total, add_to(carry[1], grad, k.group, k.stratum)), None

@@ -1,8 +1,8 @@
 """Densities of a standardised trait that are not normal.
 
-A Davidian curve of order k is ``g(z) = P(z)^2 phi(z)`` with a polynomial P of degree k (Zhang & Davidian 2001, Biometrics
-57, eq. 5; Woods & Lin 2009, Appl. Psychol. Meas. 33). In the orthonormal Hermite polynomials ``h_i`` the condition that g
-integrates to one is ``sum c_i^2 = 1``, which k angles fulfil; all zero they give the normal density.
+A Davidian curve of order k is ``g(z) = P(z)^2 phi(z)`` with a polynomial P of degree k (Zhang & Davidian 2001,
+Biometrics 57, eq. 5; Woods & Lin 2009, Appl. Psychol. Meas. 33). In the orthonormal Hermite polynomials ``h_i`` the
+condition that g integrates to one is ``sum c_i^2 = 1``, which k angles fulfil; all zero they give the normal density.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def coefficients(angles: Any) -> jax.Array:
 
 
 def hermite(z: Any, order: int) -> list[Any]:
-    """Orthonormal Hermite polynomials of degree 0 to ``order`` at z, ``h_k = (z h_k-1 - sqrt(k - 1) h_k-2) / sqrt(k)``."""
+    """Orthonormal Hermite polynomials to degree ``order``, ``h_k = (z h_k-1 - sqrt(k - 1) h_k-2) / sqrt(k)``."""
     rows = [jnp.ones_like(z), jnp.asarray(z)]
     for k in range(2, order + 1):
         rows.append((z * rows[k - 1] - (k - 1.0) ** 0.5 * rows[k - 2]) / k**0.5)

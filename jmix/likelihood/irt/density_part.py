@@ -12,9 +12,8 @@ from jax.scipy.special import logsumexp
 from jmix.likelihood.irt.density_curve import Discrete, davidian, standardised
 from jmix.likelihood.irt.persons import Persons
 from jmix.likelihood.irt.selected import indicators
-from jmix.likelihood.irt.traced import Shape
+from jmix.likelihood.irt.traced import Model, Shape
 from jmix.likelihood.structure import Array
-from jmix.spec.irt.spec import Values
 
 
 class Nodes(NamedTuple):
@@ -43,9 +42,9 @@ class DensityTerm:
 
     items: Shape
 
-    def prepare(self, values: Values, shared: Nodes, angles: jax.Array | None = None) -> OneTrait:
+    def prepare(self, model: Model, shared: Nodes) -> OneTrait:
         """See ``Term``."""
-        at = self.density(shared, angles)
+        values, at = model.values, self.density(shared, model.angles)
         theta = values.mean[:, :1] + values.chol[:, 0] * at.points
         rows = []
         for block, a, own in zip(self.items.blocks, values.slopes, values.own, strict=True):

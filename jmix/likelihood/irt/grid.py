@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jmix.likelihood.irt.features import chunk_of, linear_features, over_chunks
-from jmix.likelihood.irt.kernel import grid_sum, log_terms, parts_of, posterior
+from jmix.likelihood.irt.kernel import grid_sum, log_terms, parts_of, posterior, rounded
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.local import Frame
 from jmix.likelihood.irt.natural import Natural, natural, offset
@@ -27,7 +27,7 @@ def by_place(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
 
     def body(carry: None, c: Any) -> tuple[None, jax.Array]:
         features, u, log_p, group = _terms(plan, phi, data, c)
-        value = posterior(log_p)[0].astype(jnp.float64)
+        value = posterior(log_p)[0]
         return None, value + _apart(plan, constants, frame, features, u, group)
 
     return over_chunks(data.rows, None, body)[1]
@@ -53,7 +53,7 @@ def moments_by_place(x: jax.Array, data: GridData, plan: Plan) -> tuple[jax.Arra
 
 def _terms(plan: Plan, phi: Natural, data: GridData, c: Any) -> tuple[Any, Any, jax.Array, Any]:
     """Responses, float features, l and group of a chunk, in the precision of the plan."""
-    phi = jax.tree.map(lambda a: a.astype(plan.dtype), phi)
+    phi = rounded(plan, phi)
     x, u, _ = chunk_of(plan, data.rows, c)
     stratum = data.rows.stratum[c]
     group = data.group[stratum]

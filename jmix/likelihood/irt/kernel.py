@@ -5,9 +5,9 @@ posterior mean of that of ``l_iq``: with posterior weights p_iq the gradient in 
 w_i p_iq`` and in the tables ``X'(w p)``, all products of matrices. They are computed with the value, and the derivative
 rule only scales them.
 
-Where persons are computed in float32 their parameters are rounded, and what the rounding takes from the value is put
-back to first order, ``gradient . (exact - rounded)``, in float64: otherwise an error of 1e-6 in the base, the same for
-a million persons, would move the sum by one.
+Where persons are computed in float32, rounding must not be the same for all of them: an error of 1e-6 in the base would
+move the sum over a million persons by one. So parameters come in two parts (see ``rounded``), and what the rounding of
+tables takes from the value is put back to first order, ``gradient . (exact - rounded)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import jax.numpy as jnp
 from jmix.likelihood.irt.features import chunk_of, linear_features, over_chunks, table_features
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural
-
 
 RUN = 128
 """Persons whose contributions to a sum are added in float32."""
@@ -44,7 +43,7 @@ def parts_of(phi: Natural, group: Any, stratum: Any) -> Natural:
 def log_terms(
     plan: Plan, own: Natural, x: jax.Array | None, u: jax.Array | None, z: jax.Array
 ) -> tuple[jax.Array, list[jax.Array], list[jax.Array]]:
-    """L (n, Q) of a chunk without t_i, the linear features and the table features, one array for each block."""
+    """Terms l (n, Q) of a chunk without t_i, the linear features and the table features, one array for each block."""
     linear, tabled = [], []
     if x is not None:
         linear = [linear_features(plan, b, x) for b in plan.blocks if b.linear]
@@ -56,10 +55,12 @@ def log_terms(
         assert u is not None
         e = u @ own.extra if e is None else e + u @ own.extra
     log_p = own.base
+    if e is not None:
+        if plan.dtype == "float32":
+            e = e[:, : plan.n_factors] + e[:, plan.n_factors :]
+        log_p = log_p + (e * z[:, 0] if plan.n_factors == 1 else e @ z.T)
     for f, t in zip(tabled, own.tables, strict=True):
         log_p = log_p + f @ t
-    if e is not None:
-        log_p = log_p + (e * z[:, 0] if plan.n_factors == 1 else e @ z.T)
     return log_p, linear, tabled
 
 
@@ -106,28 +107,49 @@ def add_to(acc: Natural, grad: Natural, group: Any, stratum: Any) -> Natural:
     )
 
 
-def representable(phi: Natural) -> Natural:
-    """The parameters rounded for float32, still in float64: XLA would take a pair of conversions for nothing.
+def rounded(plan: Plan, phi: Natural) -> Natural:
+    """The parameters in the precision of the plan, for ``log_terms``.
 
-    Directions and tables are rounded to multiples of a power of two so large that sums over features are exact in
-    float32. Else adding A_f would round it in the same way for all persons: a bias, where rounding by person averages.
+    In float32, directions (G, F, 2 D) come as the sum of two numbers, of which the first, like tables and the base they
+    are added to, are multiples of a power of two so large that sums over features are exact: else adding A_f would
+    round it in the same way for all persons, a bias, where rounding by person averages.
     """
-    directions = _on_grid(phi.directions)
-    keep = lambda a: jax.lax.reduce_precision(a, exponent_bits=8, mantissa_bits=23)  # noqa: E731
-    return Natural(directions, None if phi.extra is None else keep(phi.extra), keep(phi.base), _on_grid(phi.tables))
+    if plan.dtype == "float64":
+        return phi
+    directions = tuple(_halves(a, near, 2) for a, near in zip(phi.directions, _on_grid(phi.directions), strict=True))
+    extra = None if phi.extra is None else _halves(phi.extra, _float32(phi.extra), 2)
+    near = Natural(directions, extra, *_coarse(phi))
+    return jax.tree.map(lambda a: a.astype(plan.dtype), near)
+
+
+def _coarse(phi: Natural) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """Base and tables as float32 has them, in float64."""
+    if not phi.tables:
+        return _float32(phi.base), ()
+    base, *tables = _on_grid((phi.base[:, None], *phi.tables))
+    return base[:, 0], tuple(tables)
+
+
+def _halves(a: jax.Array, near: jax.Array, axis: int) -> jax.Array:
+    return jnp.concatenate([near, a - near], axis=axis)
+
+
+def _float32(a: jax.Array) -> jax.Array:
+    """Rounded, but still float64: XLA would take a pair of conversions for nothing."""
+    return jax.lax.reduce_precision(a, exponent_bits=8, mantissa_bits=23)
 
 
 def _on_grid(parts: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    """Arrays (G, F, n) rounded to grids by group and last axis, on which sums over all features have 23 bits."""
+    """Arrays (G, F, n) rounded to grids by their last axis, on which sums over all features have 23 bits."""
     if not parts:
         return ()
-    bound = sum(jnp.sum(jnp.abs(a), axis=1, keepdims=True) for a in parts)
+    bound = sum(jnp.max(jnp.sum(jnp.abs(a), axis=1), axis=0) for a in parts)
     grain = jnp.exp2(jnp.ceil(jnp.log2(jnp.maximum(bound, 1e-30))) - 23.0)
     return tuple(jnp.round(a / grain) * grain for a in parts)
 
 
 def _row_sums(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a'b of (n, r) and (n, s), in float64 but for runs of ``RUN`` rows."""
+    """A'b of (n, r) and (n, s), in float64 but for runs of ``RUN`` rows."""
     n = a.shape[0]
     if a.dtype == jnp.float64 or n % RUN:
         return (a.T @ b).astype(jnp.float64)
@@ -137,19 +159,19 @@ def _row_sums(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def pass_over(plan: Plan, phi: Natural, data: GridData) -> tuple[jax.Array, Natural]:
     """``sum_i w_i (log L_i - t_i)`` and its gradient in phi."""
-    near = phi if plan.dtype == "float64" else representable(phi)
-    rounded = jax.tree.map(lambda a: a.astype(plan.dtype), near)
+    near = rounded(plan, phi)
     z = data.z.astype(plan.dtype)
 
     def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
-        value, grad, group, stratum = _chunk(plan, rounded, data, z, c)
+        value, grad, group, stratum = _chunk(plan, near, data, z, c)
         return (carry[0] + value, add_to(carry[1], grad, group, stratum)), None
 
     init = (jnp.zeros((), jnp.float64), jax.tree.map(jnp.zeros_like, phi))
     (value, grad), _ = over_chunks(data.rows, init, body)
-    if plan.dtype != "float64":
-        lost = jax.tree.map(lambda g, a, b: jnp.sum(g * (a - b)), grad, phi, near)
-        value = value + sum(jax.tree.leaves(lost))
+    if plan.dtype == "float32":
+        base, tables = _coarse(phi)
+        value = value + jnp.sum(grad.base * (phi.base - base))
+        value = value + sum(jnp.sum(g * (t - r)) for g, t, r in zip(grad.tables, phi.tables, tables, strict=True))
     return value, grad
 
 

@@ -13,36 +13,39 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from jmix.likelihood.irt.traced import Numbers, values_of
+from jmix.likelihood.irt.traced import Model, Numbers, Shape, model_of
 
 Tree = Any
 
 
-class Term(Protocol):
-    """A frozen, hashable plan of a likelihood that is a sum over persons.
+class Prepared(Protocol):
+    """What is computed from the parameters once in a pass."""
 
-    Attributes:
-        items: the ``layout.Shape``.
-    """
-
-    items: Any
-
-    def prepare(self, values: Any, shared: Tree) -> Tree:
-        """Parameters as the parts take them, an axis of groups first, from a model's ``Values``."""
+    @property
+    def items(self) -> Shape:
+        """What the program knows of the model."""
         ...
 
-    def by_person(self, phi: Tree, part: Tree, shared: Tree) -> tuple[jax.Array, Tree]:
+    def prepare(self, model: Model, shared: Any) -> Any:
+        """Parameters as the parts take them, an axis of groups first."""
+        ...
+
+
+class Term(Prepared, Protocol):
+    """A frozen, hashable plan of a likelihood that is a sum over persons."""
+
+    def by_person(self, phi: Any, part: Any, shared: Any) -> tuple[jax.Array, Any]:
         """(n,) log likelihood of the persons of a part, and what the next pass may begin with; phi of their group."""
         ...
 
-    def moments(self, phi: Tree, part: Tree, shared: Tree) -> tuple[jax.Array, jax.Array]:
+    def moments(self, phi: Any, part: Any, shared: Any) -> tuple[jax.Array, jax.Array]:
         """(D, n) means and (D, D, n) covariances of theta."""
         ...
 
 
-def prepared(term: Term, numbers: Numbers, x: jax.Array, shared: Tree) -> Tree:
+def prepared(term: Prepared, numbers: Numbers, x: jax.Array, shared: Tree) -> Tree:
     """``term.prepare`` at the free parameters x."""
-    return term.prepare(values_of(term.items, numbers, x), shared)
+    return term.prepare(model_of(term.items, numbers, x), shared)
 
 
 def of_group(phi: Tree, group: jax.Array) -> Tree:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jmix.items import Kind, kind_of
 from jmix.likelihood.structure import Array
-from jmix.spec.irt.spec import Block, IrtSpec, Linear, Table, Values, unpack
+from jmix.spec.irt.spec import Block, IrtSpec, Linear, Table, Values, full_vector, unpack
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Numbers:
     linear: tuple[tuple[Array, Array, Array], ...]
     regression: Array | None
     cluster_sd: Array | None
+    density: Array | None
 
 
 def shape_of(spec: IrtSpec) -> Shape:
@@ -81,17 +82,31 @@ def numbers_of(spec: IrtSpec) -> Numbers:
         linear=tuple((part.target, part.matrix, part.source) for part in spec.linear),
         regression=spec.regression,
         cluster_sd=spec.cluster_sd,
+        density=spec.density,
     )
 
 
-def values_of(shape: Shape, numbers: Numbers, x: jax.Array) -> Values:
+class Model(NamedTuple):
+    """A model at given numbers. values: see there. angles: (k,) of the latent density, None where it is no curve."""
+
+    values: Values
+    angles: jax.Array | None
+
+
+def model_of(shape: Shape, numbers: Numbers, x: jax.Array) -> Model:
     """The model at the free parameters x (P,)."""
+    spec = _spec(shape, numbers)
+    angles = None if spec.density is None else full_vector(jnp, spec, x)[spec.density]
+    return Model(unpack(jnp, spec, x), angles)
+
+
+def _spec(shape: Shape, numbers: Numbers) -> IrtSpec:
     n: Any = numbers
     blocks = tuple(
         Block("", (), block.n_categories, slopes, own)
         for block, slopes, own in zip(shape.blocks, n.slopes, n.own, strict=True)
     )
-    spec = IrtSpec(
+    return IrtSpec(
         items=(),
         factors=("",) * shape.n_factors,
         groups=("",) * shape.n_groups,
@@ -104,5 +119,5 @@ def values_of(shape: Shape, numbers: Numbers, x: jax.Array) -> Values:
         linear=tuple(Linear(*part) for part in n.linear),
         regression=n.regression,
         cluster_sd=n.cluster_sd,
+        density=n.density,
     )
-    return unpack(jnp, spec, x)

@@ -24,8 +24,9 @@ class AdaptiveTest:
     item has the most Fisher information there (Lord 1980, Applications of IRT, ch. 10).
 
     Args:
-        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items. prior: latent distribution, standard normal by default. se: stop when the posterior
-            standard deviation is at most this; None never. min_items, max_items: fewest and most items.
+        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items.
+        prior: latent distribution, standard normal by default. se: stop when the posterior standard deviation is at
+            most this; None never. min_items, max_items: fewest and most items.
         randomesque: choose among this many most informative items at random (Kingsbury & Zara 1989). seed: of that.
 
     Raises:

@@ -79,7 +79,8 @@ def simulate_cat(
     """Run the adaptive test of ``AdaptiveTest`` for N persons.
 
     Args:
-        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items. theta: (N,) true traits, from which responses are drawn.
+        bank: unidimensional items: a fit, an ``ItemBank`` or a table of items.
+        theta: (N,) true traits, from which responses are drawn.
         responses: instead (N, J) categories that were observed, ``MISSING`` where there is none: the test then asks
             only items that the person answered (a post-hoc simulation).
         prior: latent distribution of the posterior, standard normal by default. se: stop at this posterior standard

@@ -36,7 +36,8 @@ class Dif:
             in brackets.
         flagged: items with DIF. anchors: items that tie the groups' scales in the last round. method: "LRT" or "Wald".
         parameters: "all", "a" or "d". alpha: of the adjusted p-values. rounds: of purification.
-        fit: the model in which the flagged items differ.
+        fit: the model in which the flagged items differ. notes: models that did not converge; their tests are not to be
+            relied on.
     """
 
     table: pd.DataFrame
@@ -47,12 +48,13 @@ class Dif:
     alpha: float
     rounds: int
     fit: Any
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         what = f"{len(self.flagged)} of {len(self.table)} items differ between groups"
         names = f": {', '.join(self.flagged)}" if self.flagged else ""
         shown = self.table.to_string(float_format=lambda v: f"{v:.4g}")
-        return f"{what} ({self.method}, adjusted p < {self.alpha:g}){names}\n{shown}"
+        return "\n".join([f"{what} ({self.method}, adjusted p < {self.alpha:g}){names}", shown, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def find_dif(
     if given is not None:
         others = tuple(name for name in names if name not in given)
         table, fit = _against_free(plan, fits, others)
-        return _result(plan, table, given, 1, fit)
+        return _result(plan, table, given, 1, fit, fits.notes)
     return _purified(plan, fits, max_rounds if purify else 1)
 
 
@@ -128,6 +130,7 @@ class _Fits:
     def __init__(self, plan: _Plan, refit: Refit, spec: IrtSpec, x: FloatArray) -> None:
         self.plan, self.refit, self.last = plan, refit, (spec, np.asarray(x))
         self.known: dict[frozenset[str], Any] = {}
+        self.notes: list[str] = []
 
     def __call__(self, free: Iterable[str]) -> Any:
         key = frozenset(free)
@@ -137,8 +140,17 @@ class _Fits:
             spec = released(self.plan.base, [n for n in self.plan.base.items if n in key], self.plan.parameters)
             fit = self.refit(spec, carried(*self.last, spec), self.plan.method == "Wald" and bool(key))
             self.known[key] = fit
+            self._check(fit, key)
             self.last = (fit.solution.spec, np.asarray(fit.solution.x))
         return self.known[key]
+
+    def _check(self, fit: Any, free: frozenset[str]) -> None:
+        if not getattr(fit, "converged", True):
+            items = ", ".join(name for name in self.plan.base.items if name in free) or "no item"
+            self.notes.append(
+                f"the model in which {items} differs between groups did not converge: leave out items with few "
+                "responses in a group, or add priors"
+            )
 
 
 def _purified(plan: _Plan, fits: _Fits, max_rounds: int) -> Dif:
@@ -156,7 +168,7 @@ def _purified(plan: _Plan, fits: _Fits, max_rounds: int) -> Dif:
         flagged = found
         seen.append(found)
     anchors = tuple(name for name in plan.base.items if name not in found)
-    return _result(plan, table, anchors, rounds, fits(found) if anchors else None)
+    return _result(plan, table, anchors, rounds, fits(found) if anchors else None, fits.notes)
 
 
 def _against_free(plan: _Plan, fits: _Fits, others: tuple[str, ...]) -> tuple[pd.DataFrame, Any]:
@@ -169,7 +181,7 @@ def _row(plan: _Plan, name: str, free: Any, tied: Callable[[], Any]) -> dict[str
     """Test of one item: ``free`` the fit in which it differs, ``tied`` gives that in which it does not."""
     here, there = contrasts(free.solution.spec, name)
     if plan.method == "LRT":
-        statistic, df = max(2 * (free.loglik - tied().loglik), 0.0), here.size
+        statistic, df = max(2 * float(free.loglik - tied().loglik), 0.0), here.size
     else:
         statistic, df = _wald(free, name, here, there), here.size
     return {"item": name, "X2": statistic, "df": df, "p": float(chi_squared_p(statistic, df)), **_effects(free, name)}
@@ -212,9 +224,11 @@ def _table(plan: _Plan, rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def _result(plan: _Plan, table: pd.DataFrame, anchors: tuple[str, ...], rounds: int, fit: Any) -> Dif:
+def _result(
+    plan: _Plan, table: pd.DataFrame, anchors: tuple[str, ...], rounds: int, fit: Any, notes: Sequence[str]
+) -> Dif:
     flagged = tuple(str(name) for name in table.index[table["dif"]])
-    return Dif(table, flagged, anchors, plan.method, plan.parameters, plan.alpha, rounds, fit)
+    return Dif(table, flagged, anchors, plan.method, plan.parameters, plan.alpha, rounds, fit, tuple(notes))
 
 
 def _check(spec: IrtSpec, method: str, parameters: str) -> None:

@@ -68,7 +68,8 @@ def parallel_analysis(
     dimension counts while its eigenvalue lies above the quantile (Glorfeld 1995, Educ. Psychol. Meas. 55(3)).
 
     Args:
-        responses: a table as ``jmix.irt`` takes it, or a fit. correlation: "polychoric" (tetrachoric for two categories) or "pearson" of the scores.
+        responses: a table as ``jmix.irt`` takes it, or a fit.
+        correlation: "polychoric" (tetrachoric for two categories) or "pearson" of the scores.
         n_simulations: shuffled data sets. level: of the quantile. seed: of the shuffling.
         reading: of a table, as of ``jmix.irt``: ``person``, ``item``, ``response``, ``items``, ``weights``.
 

@@ -141,7 +141,7 @@ class IrtEstimates:
         return pd.Series(self.numbers.se, index=self.numbers.names, name="std_error")
 
     def vcov(self, names: Any = None) -> pd.DataFrame:
-        """(P, P) covariance matrix of the free parameters in their order, lower and upper asymptotes as logits.
+        """(P, P) covariance matrix of the free parameters in their order; asymptotes as logits, named so.
 
         Args:
             names: only these parameters; a name, or a list of names.
@@ -150,12 +150,12 @@ class IrtEstimates:
             ModelError: the model was fitted with ``se="none"``, or there is no parameter of a name.
         """
         self._require_vcov("vcov()")
-        known = self.numbers.names
+        known = list(self.spec.table.free_names)
         wanted = known if names is None else [names] if isinstance(names, str) else list(names)
         places = {name: i for i, name in enumerate(known)}
         for name in wanted:
             if name not in places:
-                raise ModelError(f"there is no free parameter {name!r}; see fit.coef().index")
+                raise ModelError(f"there is no free parameter {name!r}; see fit.vcov().index")
         at = np.array([places[name] for name in wanted], dtype=np.int64)
         vcov: Any = self.solution.vcov
         part = vcov if names is None else vcov[np.ix_(at, at)]

@@ -49,8 +49,8 @@ class IrtFit(IrtUses, IrtPlots):
                 "MAP", its mode; "ML", infinite where the likelihood has no maximum, as for all responses in the highest
                 category, with a note in ``.attrs``; "WLE", Warm's (1989, Psychometrika 54, eq. 7) weighted likelihood,
                 finite (in several dimensions by Jeffreys' prior); these three with standard errors from the second
-                derivative of what is maximised; "EAPsum", the EAP given the sum score only; "plausible", see
-                ``plausible_values``.
+                derivative of what is maximised, "MAP" with a normal prior also where another density was estimated;
+                "EAPsum", the EAP given the sum score only; "plausible", see ``plausible_values``.
             responses: new persons' responses to some or all of the items, as ``jmix.irt`` takes them; None for the
                 persons of the fit.
             rotate: "oblimin", "varimax", ... of an exploratory model: scores on the rotated factors.

@@ -15,6 +15,7 @@ from jmix.likelihood.irt.marginal import Integration
 from jmix.results.archive import IRT, Arrays, floats, require, write
 from jmix.results.irt.io_responses import pack_responses, unpack_responses
 from jmix.results.irt.io_spec import pack_spec, unpack_spec
+from jmix.results.irt.rebuild import histogram_of, rebuilt
 
 if TYPE_CHECKING:
     from jmix.results.irt.fit import IrtFit
@@ -62,6 +63,9 @@ def save(fit: IrtFit, path: str | Path) -> None:
     }
     if fit.covariates is not None:
         arrays["covariates"] = fit.covariates
+    histogram = histogram_of(fit.marginal)
+    if histogram is not None:
+        arrays["histogram"] = histogram
     write(path, IRT, meta, arrays)
 
 
@@ -93,10 +97,10 @@ def unpack(meta: dict[str, Any], arrays: Arrays) -> IrtFit:
         **numbers,
     )
 
-    def build() -> Any:
-        from jmix.likelihood.irt.build import build_marginal
+    histogram = floats(arrays["histogram"]) if "histogram" in arrays else None
 
-        return build_marginal(spec, responses, integration, covariates)
+    def build() -> Any:
+        return rebuilt(spec, responses, integration, covariates, histogram)
 
     encodings = tuple(Encoding.from_dict(state) for state in meta["encodings"])
     return IrtFit(solution, responses, LazyMarginal(build), covariates, encodings)

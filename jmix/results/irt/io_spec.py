@@ -10,7 +10,7 @@ from jmix.results.archive import Arrays, floats, require
 from jmix.spec.irt.spec import Block, Index, IrtSpec, Linear, Table
 
 _NAMES = ("items", "factors", "groups", "itemtypes", "covariates")
-_OPTIONAL = ("regression", "cluster_sd", "specific")
+_OPTIONAL = ("regression", "cluster_sd", "specific", "density")
 
 
 def pack_spec(spec: IrtSpec, arrays: Arrays) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def item_fit(
         n_parameters: (J,) free parameters of each item, and n_latent: those of the latent distribution, that S-X2's
             degrees of freedom are less; X2's and G2's only the former.
         statistics: of "S_X2" (Orlando & Thissen 2000; Kang & Chen 2008), "infit" (with outfit), "Zh", "X2" (Yen's Q1),
-            "G2". Only S-X2 keeps its level: X2, G2, infit and outfit take estimated traits for the true ones.
+            "G2". S-X2 counts persons without a missing response. Only S-X2 keeps its level: X2, G2, infit and outfit
+            take estimated traits for the true ones.
         p_adjust: of the p-values over the items: "none", "holm", "BH", "bonferroni".
         smallest: expected frequency to which S-X2 merges cells. bins: groups of persons of X2 and G2.
 

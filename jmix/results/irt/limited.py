@@ -89,7 +89,9 @@ class _Part(NamedTuple):
     slopes: FloatArray
 
 
-def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str = "M2*") -> LimitedFit:
+def limited_fit(
+    spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str = "M2*", items: Sequence[str] | None = None
+) -> LimitedFit:
     """M2, M2* or C2 of a fitted model, with mirt's indices.
 
     ``n e'(Xi^-1 - Xi^-1 D (D' Xi^-1 D)^-1 D' Xi^-1) e`` with e the residual moments, Xi the covariance of one
@@ -98,6 +100,7 @@ def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str
 
     Args:
         spec: the model at estimates x (P,). responses: those without a missing response count.
+        items: names of those whose margins count, all by default.
         type: "M2", all categories of items and pairs (Maydeu-Olivares & Joe 2006); "M2*", expected scores (Cai & Hansen
             2013); "C2", categories of items and scores of pairs (Cai & Monroe 2014), for short tests of many
             categories. With two categories the three are the same.
@@ -107,24 +110,31 @@ def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str
         nobody answered every item.
     """
     _check(spec, type)
-    groups = [observed(responses, g if len(spec.groups) > 1 else None).complete(type) for g in range(len(spec.groups))]
-    what = features(responses.n_categories, type)
+    places = list(range(len(spec.items))) if items is None else [spec.items.index(name) for name in items]
+    codes = range(len(spec.groups))
+    groups = [observed(responses, g if len(codes) > 1 else None).columns(places).complete(type) for g in codes]
+    what = features(groups[0].n_categories, type)
     if what.n_moments > LARGEST:
-        raise ModelError(f"{type} of {len(spec.items)} items needs {what.n_moments} moments: choose fewer items")
+        raise ModelError(
+            f"{type} of {len(places)} items needs {what.n_moments} moments: choose fewer, with items=[...]"
+        )
     grid = spherical_grid(len(spec.factors))
-    tables = [tables_at(spec, x, grid.theta, g) for g in range(len(groups))]
-    slopes = [table_slopes(spec, x, grid.theta, g) for g in range(len(groups))]
+    width = max(groups[0].n_categories)
+    tables = [tables_at(spec, x, grid.theta, g)[places, :width] for g in codes]
+    slopes = [[_some(s, places, width) for s in table_slopes(spec, x, grid.theta, g)] for g in codes]
     parts = [_part(what, data, t, grid.weights, s) for data, t, s in zip(groups, tables, slopes, strict=True)]
     statistic, df = _quadratic(parts, spec.n_free)
     if df < 1:
+        other = {"M2*": "; use type='C2' or 'M2'", "C2": "; use type='M2'"} if width > 2 else {}
+        n_moments = sum(part.residual.size for part in parts)
         raise ModelError(
-            f"{type} has {sum(p.residual.size for p in parts)} moments for {spec.n_free} parameters: no degree of "
-            "freedom is left" + ("; use type='C2' or 'M2'" if type == "M2*" and max(responses.n_categories) > 2 else "")
+            f"{type} has {n_moments} moments for {spec.n_free} parameters: no degree of freedom is left"
+            + other.get(type, "")
         )
     null = _quadratic(
         [_null_part(what, data) for data in groups], sum(sum(d.n_categories) - len(d.items) for d in groups)
     )
-    scores = features(responses.n_categories, "M2*")
+    scores = features(groups[0].n_categories, "M2*")
     ordinal = all(block.kind != "nominal" for block in spec.blocks)
     srmsr = (
         {g: _srmsr(scores, d, t, grid.weights) for g, d, t in zip(spec.groups, groups, tables, strict=True)}
@@ -132,6 +142,14 @@ def limited_fit(spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str
         else {}
     )
     return _result(type, statistic, df, null, srmsr, sum(d.n for d in groups))
+
+
+def _some(slope: TableSlopes, places: list[int], width: int) -> TableSlopes:
+    """Derivatives of some of the items, by their new places."""
+    place = {j: i for i, j in enumerate(places)}
+    keep = [k for k, j in enumerate(slope.items.tolist()) if j in place]
+    new = np.array([place[int(slope.items[k])] for k in keep], dtype=np.int64)
+    return TableSlopes(new, slope.values[keep][:, :width])
 
 
 def _result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 
 ASYMPTOTES = ("c", "g", "u")
 """Own parameters of logistic items that the specification holds on the logit scale."""
+
+_LOGIT = re.compile(r"^logit\((.*?)\)")
 
 HUGE = 1e200
 """Stands for an infinite variance in products with zero."""
@@ -121,10 +124,11 @@ class Numbers:
         return out
 
     # --- the free parameters as they are reported -------------------------------------------------------------------
-    @property
+    @cached_property
     def names(self) -> list[str]:
-        """(P,) names of the free parameters."""
-        return list(self.spec.table.free_names)
+        """(P,) names of the free parameters as they are reported: "c[Item.1]" for "logit(c)[Item.1]"."""
+        free, names = self.spec.table.free, self.spec.table.free_names
+        return [_LOGIT.sub(r"\1", name) if own else name for name, own in zip(names, self.logit[free], strict=True)]
 
     @cached_property
     def estimates(self) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,16 @@ class Observed:
         """Some of the rows."""
         return Observed(self.table[rows], self.weights[rows], self.rows[rows], self.items, self.n_categories)
 
+    def columns(self, places: Sequence[int]) -> Observed:
+        """Some of the items, by their columns."""
+        return Observed(
+            self.table[:, list(places)],
+            self.weights,
+            self.rows,
+            tuple(self.items[j] for j in places),
+            tuple(self.n_categories[j] for j in places),
+        )
+
     def complete(self, what: str) -> Observed:
         """The rows without a missing response.
 
@@ -60,8 +71,8 @@ class Observed:
             return self
         if not keep.any():
             raise DataError(
-                f"{what} needs persons who answered every item, and there is none: choose items that were given "
-                "together with items=[...]"
+                f"{what} needs persons who answered every item, and there is none: choose items given together, "
+                "with items=[...]"
             )
         return self.take(keep)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from jmix.errors import ModelError
 from jmix.estimate.irt.persons import Batch, PersonPrior, batches, parts_of
 from jmix.results.irt.population import person_prior
+from jmix.results.irt.rebuild import latent_density, log_density
 from jmix.spec.irt.spec import unpack
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ def _log_density(fit: IrtFit, batch: Batch, prior: PersonPrior, theta: FloatArra
     padded = np.zeros((1 << (steps - 1).bit_length(), size, d))
     padded[:steps, :rows] = theta
     loglik = np.asarray(LOGLIK(parts, padded, kinds=kinds))[:steps, :rows]
-    precision = np.linalg.inv(prior.covariance[batch.group])
     r = theta - prior.mean[batch.rows]
+    known = latent_density(fit)
+    if known is not None:
+        return np.asarray(loglik + log_density(known, r[:, :, 0] / np.sqrt(prior.covariance[batch.group, 0, 0])))
+    precision = np.linalg.inv(prior.covariance[batch.group])
     return np.asarray(loglik - 0.5 * np.einsum("tnd,de,tne->tn", r, precision, r))

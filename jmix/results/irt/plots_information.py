@@ -142,8 +142,7 @@ def plot_dependence(matrix: pd.DataFrame, label: str, figsize: Any = None) -> An
     from matplotlib import colormaps
 
     most = max(0.2, float(np.nanmax(np.abs(values)))) if np.isfinite(values).any() else 0.2
-    cmap = colormaps["RdBu_r"].copy()
-    cmap.set_bad(look.LINE, alpha=0.4)
+    cmap = colormaps["RdBu_r"].with_extremes(bad=(0.9, 0.9, 0.9, 0.4))
     image = panel.imshow(np.ma.masked_invalid(values), cmap=cmap, vmin=-most, vmax=most)
     if n <= 20:
         for i in range(n):

@@ -17,6 +17,8 @@ FAR = 10.0
 """Stands for an infinite threshold."""
 STEPS = 60
 CELLS = 4_000_000
+ROWS = 20_000
+"""Persons counted at once."""
 
 
 def polychoric(table: Any, n_categories: Any, weights: Any = None, *, correct: float = 0.5) -> FloatArray:
@@ -37,15 +39,34 @@ def polychoric(table: Any, n_categories: Any, weights: Any = None, *, correct: f
     w = np.ones(codes.shape[0]) if weights is None else np.asarray(weights, dtype=np.float64)
     n_items = codes.shape[1]
     out = np.eye(n_items)
+    whole, start = pair_counts(codes, k, w), np.cumsum(k) - k
     first, second = np.tril_indices(n_items, -1)
     for ki, kj in sorted({(int(k[i]), int(k[j])) for i, j in zip(first, second, strict=True)}):
         pairs = np.flatnonzero((k[first] == ki) & (k[second] == kj))
-        counts = np.stack([_counts(codes, w, int(first[p]), int(second[p]), ki, kj) for p in pairs])
+        rows = (start[first[pairs], None] + np.arange(ki))[:, :, None]
+        counts = whole[rows, (start[second[pairs], None] + np.arange(kj))[:, None, :]]
         for begin in range(0, pairs.size, _chunk(ki, kj)):
             part = slice(begin, begin + _chunk(ki, kj))
             r = correlations_of_tables(counts[part], correct=correct)
             at = pairs[part]
             out[first[at], second[at]] = out[second[at], first[at]] = r
+    return out
+
+
+def pair_counts(table: Any, n_categories: Any, weights: FloatArray) -> FloatArray:
+    """(S, S) frequencies of all pairs of categories, S the number of categories of all items, item by item.
+
+    Args:
+        table: (N, J) codes, negative where missing. n_categories: (J,). weights: (N,).
+    """
+    k = np.asarray(n_categories, dtype=np.int64)
+    item = np.repeat(np.arange(k.size), k)
+    category = np.arange(item.size) - np.repeat(np.cumsum(k) - k, k)
+    out = np.zeros((item.size, item.size))
+    for begin in range(0, table.shape[0], ROWS):
+        rows = slice(begin, begin + ROWS)
+        shown = (table[rows][:, item] == category).astype(np.float64)
+        out += (shown * weights[rows][:, None]).T @ shown
     return out
 
 
@@ -132,12 +153,6 @@ def _score_correlation(n: FloatArray) -> FloatArray:
     cross = np.einsum("tkl,k,l->t", p, x, y) - mx * my
     spread = (p.sum(axis=2) @ (x * x) - mx**2) * (p.sum(axis=1) @ (y * y) - my**2)
     return np.where(spread > 0, cross / np.sqrt(np.maximum(spread, 1e-300)), 0.0)
-
-
-def _counts(codes: Any, w: FloatArray, i: int, j: int, ki: int, kj: int) -> FloatArray:
-    both = (codes[:, i] >= 0) & (codes[:, j] >= 0)
-    cell = codes[both, i].astype(np.int64) * kj + codes[both, j]
-    return np.bincount(cell, weights=w[both], minlength=ki * kj).reshape(ki, kj).astype(np.float64)
 
 
 def _chunk(ki: int, kj: int) -> int:

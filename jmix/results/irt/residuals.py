@@ -12,6 +12,7 @@ from jmix.responses.data import Responses
 from jmix.results.irt.latent_grid import LatentGrid
 from jmix.results.irt.multiple import adjusted, chi_squared_p
 from jmix.results.irt.observed import Observed, observed
+from jmix.results.irt.polychoric import pair_counts
 from jmix.results.irt.standardized import cells, standardized_residuals
 
 if TYPE_CHECKING:
@@ -56,7 +57,14 @@ def local_dependence(
     """
     data = responses if isinstance(responses, Observed) else observed(responses)
     p = np.asarray(bank.probabilities(grid.theta))
-    rows = [_pair(p, data, grid.weights, i, j, g2) for i in range(len(data.items)) for j in range(i)]
+    start = np.concatenate([[0], np.cumsum(data.n_categories)])
+    counts = pair_counts(data.table, data.n_categories, data.weights)
+    rows = []
+    for i in range(len(data.items)):
+        for j in range(i):
+            seen = counts[start[i] : start[i + 1], start[j] : start[j + 1]]
+            expected = (p[i, : data.n_categories[i]] * grid.weights) @ p[j, : data.n_categories[j]].T
+            rows.append((data.items[i], data.items[j], *_pair(seen, expected, g2)))
     name = "G2" if g2 else "X2"
     out = pd.DataFrame(rows, columns=["item1", "item2", name, "df", "V"])
     out.insert(4, "p", adjusted(chi_squared_p(out[name], out["df"]), p_adjust))
@@ -98,24 +106,19 @@ def _correlations(bank: ItemBank, data: Observed, theta: Any) -> FloatArray:
     return r
 
 
-def _pair(p: FloatArray, data: Observed, mass: FloatArray, i: int, j: int, g2: bool) -> tuple[Any, ...]:
-    ki, kj = data.n_categories[i], data.n_categories[j]
-    both = data.answered[:, i] & data.answered[:, j]
-    codes = data.table[both, i].astype(np.int64) * kj + data.table[both, j]
-    counts = np.bincount(codes, weights=data.weights[both], minlength=ki * kj)
-    seen = counts.reshape(ki, kj).astype(np.float64)
-    n = seen.sum()
-    expected = n * (p[i, :ki] * mass) @ p[j, :kj].T
+def _pair(seen: FloatArray, share: FloatArray, g2: bool) -> tuple[float, int, float]:
+    """Statistic, degrees of freedom and signed V of a table of frequencies beside expected proportions."""
+    n, (ki, kj) = float(seen.sum()), seen.shape
     if n == 0:
-        return data.items[i], data.items[j], np.nan, 0, np.nan
+        return np.nan, 0, np.nan
+    expected = n * share
     if g2:
         some = seen > 0
         value = 2 * float((seen[some] * np.log(seen[some] / expected[some])).sum())
     else:
         value = float(((seen - expected) ** 2 / expected).sum())
     sign = -1.0 if _phi(seen) < _phi(expected) else 1.0
-    size = sign * np.sqrt(max(value, 0.0) / (n * (min(ki, kj) - 1)))
-    return data.items[i], data.items[j], value, (ki - 1) * (kj - 1), size
+    return value, (ki - 1) * (kj - 1), sign * float(np.sqrt(max(value, 0.0) / (n * (min(ki, kj) - 1))))
 
 
 def _phi(table: FloatArray) -> float:

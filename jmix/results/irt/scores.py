@@ -61,13 +61,15 @@ def moments(fit: IrtFit, responses: Responses | None = None, covariates: FloatAr
     """Mean and covariance of theta given the responses, of the data of the fit or of new ones."""
     if responses is None:
         return fit.posterior_moments
-    from jmix.likelihood.irt.build import build_marginal
+    from jmix.results.irt.rebuild import histogram_of, rebuilt
 
     if fit.spec.regression is not None and covariates is None:
         raise DataError(
             "the model has a latent regression: give the new persons' covariates with data=, a table with a row each"
         )
-    return build_marginal(fit.spec, responses, fit.solution.integration, covariates).moments(fit.solution.x)
+    histogram = histogram_of(fit.marginal)
+    new = rebuilt(fit.spec, responses, fit.solution.integration, covariates, histogram)
+    return new.moments(fit.solution.x)  # type: ignore[no-any-return]
 
 
 def _by_likelihood(
@@ -100,6 +102,9 @@ def standard_errors(information: FloatArray, theta: FloatArray) -> FloatArray:
     """(N, D) roots of the diagonal of the inverse; infinite without information, NaN where theta is."""
     out = np.full(theta.shape, np.inf)
     good = np.isfinite(theta).all(axis=1)
+    for i in np.flatnonzero(np.isfinite(theta).any(axis=1) & ~good):
+        some = np.isfinite(theta[i])
+        out[i, some] = np.sqrt(np.diag(np.linalg.inv(information[i][np.ix_(some, some)])))
     if theta.shape[1] == 1:
         good &= information[:, 0, 0] > 0
         out[good, 0] = 1.0 / np.sqrt(information[good, 0, 0])

@@ -13,6 +13,7 @@ from jmix.responses.data import MISSING
 from jmix.results.irt.information import theta_values
 from jmix.results.irt.items import group_number
 from jmix.results.irt.latent import group_moments, person_means
+from jmix.results.irt.rebuild import latent_density
 from jmix.spec.irt.spec import unpack
 
 if TYPE_CHECKING:
@@ -61,12 +62,22 @@ def _drawn(
     """(N, D) traits from the latent distribution, one effect a cluster."""
     within = np.linalg.cholesky(group_moments(fit.numbers, between=False)[1])
     mean = person_means(fit.numbers, number.astype(np.int32), len(number), covariates)
-    theta = mean + np.einsum("nde,ne->nd", within[number], rng.standard_normal(mean.shape))
+    theta = mean + np.einsum("nde,ne->nd", within[number], _standard(fit, rng, mean.shape))
     between = unpack(np, fit.spec, np.asarray(fit.solution.x)).cluster_sd
     if between is not None:
         which = np.arange(len(number)) if cluster is None else np.asarray(cluster)
         theta = theta + (rng.standard_normal((which.max() + 1, mean.shape[1])) * between)[which]
     return np.asarray(theta, dtype=np.float64)
+
+
+def _standard(fit: IrtFit, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    """Standardised traits, normal or of the density that was estimated."""
+    known = latent_density(fit)
+    if known is None:
+        return rng.standard_normal(shape)
+    points, density = known
+    cumulative = np.cumsum(density) - 0.5 * density
+    return np.interp(rng.random(shape), cumulative / density.sum(), points)
 
 
 def _responses(fit: IrtFit, theta: FloatArray, number: Any, rng: np.random.Generator) -> Codes:

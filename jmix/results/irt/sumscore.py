@@ -17,6 +17,7 @@ from jmix.results.irt.items import group_number
 from jmix.results.irt.latent import group_moments, person_means
 from jmix.results.irt.latent_grid import LatentGrid, normal_grid
 from jmix.results.irt.lord_wingersky import ScoreMoments, category_scores, score_distribution, score_moments
+from jmix.results.irt.rebuild import latent_density
 
 if TYPE_CHECKING:
     from jmix.responses.data import Responses
@@ -74,6 +75,10 @@ def group_score_moments(fit: IrtFit, g: int, items: npt.NDArray[np.int64] | None
 def group_grid(fit: IrtFit, g: int) -> LatentGrid:
     """Nodes and masses of the latent distribution of group g; of a latent regression over the covariates' spread."""
     mean, covariance = (moments[g] for moments in group_moments(fit.numbers))
+    known = latent_density(fit)
+    if known is not None:
+        points, density = known
+        return LatentGrid(mean + np.sqrt(covariance[0]) * points[:, None], density / density.sum())
     data, weights = fit.responses, fit.responses.weights
     if fit.covariates is not None:
         rows = slice(None) if data.group is None else data.group == g

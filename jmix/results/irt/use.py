@@ -14,7 +14,7 @@ from jmix.results.irt.itemfit import item_fit
 from jmix.results.irt.observed import Observed, observed
 from jmix.results.irt.personfit import person_fit
 from jmix.results.irt.residuals import dependence_matrix, local_dependence, q3, response_residuals
-from jmix.results.irt.tables_at import item_parameters, latent_free
+from jmix.results.irt.tables_at import item_parameters, latent_free, touched_items
 
 if TYPE_CHECKING:
     from jmix.results.irt.dif import Dif
@@ -33,9 +33,18 @@ def trait_estimates(fit: IrtFit, scores: str = "EAP") -> FloatArray:
     return fit.scores(cast(Any, scores)).iloc[:, : fit.spec.n_factors].to_numpy(dtype=np.float64)
 
 
-def itemfit(fit: IrtFit, statistics: Sequence[str] | str, scores: str, **options: Any) -> pd.DataFrame:
-    """See ``IrtFit.itemfit``."""
+def itemfit(
+    fit: IrtFit,
+    statistics: Sequence[str] | str,
+    scores: str,
+    *,
+    items: Sequence[str] | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """See ``IrtFit.itemfit``; ``items`` restricts the table, and with it the sum scores of S-X2, to some items."""
     from jmix.results.irt.sumscore import group_grid
+
+    places = _places(fit, items)
 
     wanted = (statistics,) if isinstance(statistics, str) else tuple(statistics)
     theta = (
@@ -46,11 +55,11 @@ def itemfit(fit: IrtFit, statistics: Sequence[str] | str, scores: str, **options
 
     def one(g: int, data: Observed) -> pd.DataFrame:
         return item_fit(
-            fit.bank(fit.spec.groups[g]),
-            data,
+            fit.bank(fit.spec.groups[g]).subset(places),
+            data.columns(places),
             theta[data.rows],
             group_grid(fit, g),
-            n_parameters=item_parameters(fit.spec, g),
+            n_parameters=item_parameters(fit.spec, g)[places],
             n_latent=int(_in_group(fit, g).sum()),
             statistics=wanted,
             **options,
@@ -103,16 +112,21 @@ def residuals(fit: IrtFit, type: str, scores: str, *, matrix: bool, p_adjust: st
     return _by_group(fit, pairs)
 
 
-def m2(fit: IrtFit, type: str | None) -> LimitedFit:
-    """See ``IrtFit.m2``."""
+def m2(fit: IrtFit, type: str | None, items: Sequence[str] | None = None) -> LimitedFit:
+    """See ``IrtFit.m2``; ``items`` takes the margins of some items only."""
     from jmix.results.irt.limited import limited_fit
     from jmix.results.irt.limited_moments import features
 
     spec, x = fit.spec, np.asarray(fit.solution.x)
     if type is None:
-        enough = features(fit.responses.n_categories, "M2*").n_moments * len(spec.groups) > spec.n_free
-        type = "M2*" if enough else "C2"
-    return limited_fit(spec, x, fit.responses, type=type)
+        places = _places(fit, items)
+        categories = [fit.responses.n_categories[j] for j in places]
+        n_free = spec.n_free if items is None else _touching(fit, places)
+        ordered = all(block.kind != "nominal" for block in spec.blocks)
+        ways = ("M2*", "C2", "M2") if ordered else ("M2",)
+        enough = [way for way in ways if features(categories, way).n_moments * len(spec.groups) > n_free]
+        type = enough[0] if enough else ways[-1]
+    return limited_fit(spec, x, fit.responses, type=type, items=items)
 
 
 def fit_statistics(fit: IrtFit) -> pd.DataFrame:
@@ -139,6 +153,26 @@ def dif(fit: IrtFit, **options: Any) -> Dif:
     return find_dif(
         fit.spec, np.asarray(fit.solution.x), lambda spec, start, se: refit_spec(fit, spec, start, se), **options
     )
+
+
+def _places(fit: IrtFit, items: Sequence[str] | None) -> list[int]:
+    """Columns of the items, all by default.
+
+    Raises:
+        ModelError: an item that the fit lacks.
+    """
+    if items is None:
+        return list(range(len(fit.spec.items)))
+    unknown = [name for name in items if name not in fit.spec.items]
+    if unknown or not len(items):
+        raise ModelError(f"there is no item {unknown[0]!r}" if unknown else "items=[] names no item")
+    return [fit.spec.items.index(name) for name in items]
+
+
+def _touching(fit: IrtFit, places: list[int]) -> int:
+    """Number of free parameters that move some of the items in some group."""
+    moved = [touched_items(fit.spec, g)[:, places].any(axis=1) for g in range(len(fit.spec.groups))]
+    return int(np.any(moved, axis=0).sum())
 
 
 def _in_group(fit: IrtFit, g: int) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from jmix.responses.data import Responses
 from jmix.spec.irt.cells import Cells, IntArray
 from jmix.spec.irt.identify import check_identified
 from jmix.spec.irt.item_cells import DraftBlock, add_items
-from jmix.spec.irt.item_covariates import add_item_formulas
+from jmix.spec.irt.item_covariates import add_item_formulas, finish_item_formulas
 from jmix.spec.irt.itemtypes import ItemType, item_types
 from jmix.spec.irt.latent_cells import CLASSES, DraftLatent, add_latent
 from jmix.spec.irt.loadings import Loadings, read_loadings
@@ -84,11 +84,12 @@ def build_spec(
     if has_clusters and responses.cluster is None:
         raise ModelError("clusters=True, but the responses have no clusters; name their column with cluster=")
     latent = add_latent(cells, types, loadings, separate, classes, acts, has_clusters)
+    planned = add_item_formulas(cells, item_formula, responses, blocks, item_contrasts)
     selector = Selector(cells, loadings.factors)
     apply_options(
         selector, loadings, equal=equal, fixed=fixed, start=start, free=released, parameters=parameters, priors=priors
     )
-    linear = add_item_formulas(cells, item_formula, responses, blocks, item_contrasts)
+    linear = finish_item_formulas(cells, planned)
     spec = _freeze(cells, types, loadings, blocks, latent, linear, () if acts is None else tuple(acts[0]))
     check_identified(spec)
     return spec, W
@@ -100,7 +101,7 @@ def _separate(equal_items: Any, responses: Responses) -> npt.NDArray[np.bool_]:
         return np.full(responses.n_items, not equal_items)
     places: dict[Hashable, int] = {item: place for place, item in enumerate(responses.items)}
     separate = np.ones(responses.n_items, dtype=np.bool_)
-    separate[item_places(list(equal_items), places, "equal_items")] = False
+    separate[item_places(equal_items, places, "equal_items")] = False
     return separate
 
 

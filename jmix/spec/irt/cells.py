@@ -5,6 +5,7 @@ Cells that must be equal are tied; ``Table`` has one entry for each class of tie
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Cells:
         items, groups: names. params: names of parameters in the order of their first use. place: for each parameter the
             (G, J) cells, or (G, 1) of a latent parameter, -1 where an item has none.
         param, item, group: (n,) codes. value: (n,). free, given: (n,), given where the user chose the value.
-        tie: (n,) the first cell of the class. prior: the prior by cell.
+        tie: (n,) the first cell of the class. prior: the prior by cell. explained: cells that an item formula explains.
     """
 
     def __init__(self, items: tuple[str, ...], groups: tuple[str, ...]) -> None:
@@ -41,6 +42,7 @@ class Cells:
         self.value: FloatArray = np.empty(0)
         self.free = self.given = np.empty(0, dtype=np.bool_)
         self.prior: dict[int, Any] = {}
+        self.explained: set[int] = set()
 
     def add(self, param: str, items: Any, value: Any, free: Any, own: Any = None) -> IntArray:
         """(G, Jb) new cells of a parameter of items.
@@ -111,8 +113,21 @@ class Cells:
 
     def _set(self, cells: Any, value: Any) -> None:
         if value is not None:
+            self._check_values(np.asarray(cells, dtype=np.int64), value)
             self.value[cells] = value
             self.given[cells] = True
+
+    def _check_values(self, cells: IntArray, value: Any) -> None:
+        values = np.broadcast_to(np.asarray(value, dtype=np.float64), cells.shape)
+        for cell, number in zip(cells.tolist(), values.tolist(), strict=True):
+            param = self.params[self.param[cell]]
+            stem = param.partition("[")[0]
+            if math.isnan(number) or (math.isinf(number) and not param.startswith("logit(")):
+                raise ModelError(f"the value of {self.name(cell)} must be a finite number, not {number:g}")
+            if (stem == "sd" and number <= 0) or (stem == "cluster_sd" and number < 0):
+                raise ModelError(f"{self.name(cell)} is a standard deviation and must be positive, not {number:g}")
+            if stem == "corr" and abs(number) >= 1:
+                raise ModelError(f"{self.name(cell)} is a correlation between -1 and 1, not {number:g}")
 
     def table(self) -> tuple[Table, IntArray]:
         """The distinct numbers, item by item and the latent ones last, and the entry of each cell (n,).

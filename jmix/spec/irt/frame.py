@@ -83,7 +83,7 @@ def _latent_rows(spec: IrtSpec, g: int) -> list[tuple[str, int]]:
 
 
 def apply_frame(selector: Selector, frame: Any) -> None:
-    """Take values and ``est`` from an edited ``parameter_frame``.
+    """Take values and ``est`` from an edited ``parameter_frame``; what an item formula explains is left to it.
 
     Raises:
         ModelError: a column is missing, or a row names no parameter of the model.
@@ -96,7 +96,7 @@ def apply_frame(selector: Selector, frame: Any) -> None:
         groups, frame["item"], frame["name"], frame["value"], frame["est"], strict=True
     ):
         place, asymptote = _find(cells, str(group), item, str(name))
-        if place is None:
+        if place in cells.explained:
             continue
         number = float(value)
         if np.isnan(number):
@@ -115,15 +115,13 @@ def apply_frame(selector: Selector, frame: Any) -> None:
             cells.fix([place], number)
 
 
-def _find(cells: Cells, group: str, item: Any, name: str) -> tuple[int | None, bool]:
-    """The cell of a row, None for coefficients that come later, and whether it is an asymptote."""
+def _find(cells: Cells, group: str, item: Any, name: str) -> tuple[int, bool]:
+    """The cell of a row, and whether it is an asymptote."""
     if group not in cells.groups:
         raise ModelError(f"parameters: '{group}' is not a group; there are {', '.join(cells.groups)}")
     g = cells.groups.index(group)
     if item == GROUP:
         if name not in cells.place or name not in cells.latent:
-            if name.startswith("beta["):
-                return None, False
             raise ModelError(f"parameters: there is no latent parameter '{name}'")
         return int(cells.place[name][g, 0]), False
     if item not in cells.items:

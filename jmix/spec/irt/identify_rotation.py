@@ -10,8 +10,8 @@ from jmix.spec.irt.spec import IrtSpec, unpack
 
 FloatArray = npt.NDArray[np.float64]
 
-MOST_ITEMS = 40
-"""Of more items a sample is looked at."""
+SAMPLES = (40, 120)
+"""Items looked at, where there are more; what too few items leave open is looked at again."""
 TOLERANCE = 1e-7
 
 
@@ -29,20 +29,10 @@ def check_rotation(spec: IrtSpec) -> None:
         return
     if any(spec.table.priors) or spec.linear or spec.regression is not None:
         return
-    rng = np.random.default_rng(0)
-    columns = _sample(spec, rng)
-    free = spec.table.free
-    x = np.where(np.isin(free, spec.corr), rng.uniform(-0.2, 0.2, free.size), rng.uniform(0.6, 1.4, free.size))
-    used = _used(spec, columns)
-    jacobian = np.stack([_derivative(spec, columns, x, p) for p in used], axis=1)
-    scale = np.linalg.norm(jacobian, axis=0)
-    weak = np.flatnonzero(scale < TOLERANCE)
-    _, singular, right = np.linalg.svd(jacobian / np.where(scale > 0, scale, 1.0), full_matrices=True)
-    rank = int((singular > TOLERANCE * singular[0]).sum())
-    if rank == len(used) and not weak.size:
-        return
-    direction = np.abs(right[rank:]).max(axis=0)
-    names = [spec.table.names[free[used[i]]] for i in np.argsort(-direction, kind="stable")[:4]]
+    for most in SAMPLES:
+        names = _traded(spec, most)
+        if not names:
+            return
     raise ModelError(
         f"the slopes are not identified: {', '.join(names)} and others can be traded against each other without a "
         "change of the likelihood. Leave items out of a factor, correlate factors that share no items, fix a slope or "
@@ -50,16 +40,37 @@ def check_rotation(spec: IrtSpec) -> None:
     )
 
 
-def _sample(spec: IrtSpec, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Up to ``MOST_ITEMS`` columns, every factor with the same share."""
+def _traded(spec: IrtSpec, most: int) -> list[str]:
+    """Up to four of the parameters in a direction that leaves the covariances of a sample of the items alone."""
+    rng = np.random.default_rng(0)
+    columns = _sample(spec, rng, most)
+    free = spec.table.free
+    r = 0.5 / spec.n_factors
+    x = np.where(np.isin(free, spec.corr), rng.uniform(-r, r, free.size), rng.uniform(0.6, 1.4, free.size))
+    used = _used(spec, columns)
+    if not used:
+        return []
+    jacobian = np.stack([_derivative(spec, columns, x, p) for p in used], axis=1)
+    scale = np.linalg.norm(jacobian, axis=0)
+    triangle = np.linalg.qr(jacobian / np.where(scale > 0, scale, 1.0), mode="r")
+    _, singular, right = np.linalg.svd(triangle)
+    rank = int((singular > TOLERANCE * singular[0]).sum())
+    if rank == len(used):
+        return []
+    direction = np.abs(right[rank:]).max(axis=0)
+    return [spec.table.names[free[used[i]]] for i in np.argsort(-direction, kind="stable")[:4]]
+
+
+def _sample(spec: IrtSpec, rng: np.random.Generator, most: int) -> npt.NDArray[np.int64]:
+    """About ``most`` columns, every factor with the same share."""
     n = len(spec.items)
-    if n <= MOST_ITEMS:
+    if n <= most:
         return np.arange(n)
     loads = np.zeros((n, spec.n_factors), dtype=np.bool_)
     for block in spec.blocks:
         at = block.slopes[0]
         loads[list(block.columns)] = np.isin(at, spec.table.free) | (spec.table.values[at] != 0)
-    per_factor = max(4, MOST_ITEMS // spec.n_factors)
+    per_factor = max(4, most // spec.n_factors)
     chosen = [rng.permutation(np.flatnonzero(mine))[:per_factor] for mine in loads.T]
     kinds = np.unique(loads, axis=0, return_index=True)[1]
     return np.unique(np.concatenate([*chosen, kinds]))

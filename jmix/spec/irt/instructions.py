@@ -101,6 +101,8 @@ def _start(model: Cells, instruction: Instruction, cells: list[IntArray], what: 
                 raise ModelError(f"{what}: an asymptote is a probability between 0 and 1, not {value:g}")
             number = math.log(value / (1 - value)) if 0 < value < 1 else math.copysign(math.inf, value - 0.5)
         elif re.fullmatch(r"COV_(\d)\1", param):
+            if value <= 0:
+                raise ModelError(f"{what}: {param} is a variance and must be positive, not {value:g}")
             number = math.sqrt(value)
         else:
             number = value

@@ -9,7 +9,7 @@ graded and sequential models; ``tau_1 = 0``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +24,23 @@ FloatArray = npt.NDArray[np.float64]
 DraftLinear = tuple[IntArray, FloatArray, IntArray]
 
 
+class ItemFormula(NamedTuple):
+    """Coefficients and what they explain: target cells (r,), matrix (r, q), source cells (q,)."""
+
+    param: str
+    target: IntArray
+    matrix: FloatArray
+    source: IntArray
+
+
 def add_item_formulas(
     cells: Cells,
     item_formula: str | Mapping[str, str] | None,
     responses: Responses,
     blocks: Sequence[DraftBlock],
     contrasts: Mapping[str, Any] | None = None,
-) -> list[DraftLinear]:
-    """Cells of the coefficients; target cells, matrix and source cells of each formula.
-
-    Items whose parameter is fixed keep it.
+) -> list[ItemFormula]:
+    """Cells of the coefficients of each formula, and what they explain. Items whose parameter is fixed keep it.
 
     Raises:
         ModelError: a formula for what is no parameter of the items. DataError, FormulaError: as ``side_matrix``.
@@ -54,7 +61,7 @@ def add_item_formulas(
         else:
             known = ", ".join(p for p in cells.params if p not in cells.latent)
             raise ModelError(f"item_formula names '{param}', which no item has; write 'd' or one of {known}")
-        found.append(_linear(cells, param, rows, names, X))
+        found.append(_plan(cells, param, rows, names, X))
     return found
 
 
@@ -79,27 +86,43 @@ def _intercept_rows(cells: Cells, block: DraftBlock) -> list[Row]:
     return out
 
 
-def _linear(cells: Cells, param: str, rows: Sequence[Row], names: Sequence[str], X: FloatArray) -> DraftLinear:
-    seen: set[int] = set()
-    used = []
-    for row in rows:
-        if cells.free[row[0]] and int(cells.tie[row[0]]) not in seen:
-            seen.add(int(cells.tie[row[0]]))
-            used.append(row)
-    if not used:
-        raise ModelError(f"item_formula: every '{param}' is fixed, so that there is nothing to explain")
-    steps = list(dict.fromkeys(step for *_, step in used if step))
-    matrix = np.zeros((len(used), len(names) + len(steps)))
-    for i, (_, item, multiple, step) in enumerate(used):
+def _plan(cells: Cells, param: str, rows: Sequence[Row], names: Sequence[str], X: FloatArray) -> ItemFormula:
+    """Add the cells of the coefficients; the starting values come with ``finish``."""
+    steps = list(dict.fromkeys(step for *_, step in rows if step))
+    matrix = np.zeros((len(rows), len(names) + len(steps)))
+    for i, (_, item, multiple, step) in enumerate(rows):
         matrix[i, : len(names)] = multiple * X[item]
         if step:
             matrix[i, len(names) + steps.index(step)] = 1.0
-    target = np.array([cell for cell, *_ in used])
-    start = np.linalg.lstsq(matrix, cells.value[target], rcond=None)[0]
+    target = np.array([cell for cell, *_ in rows])
+    cells.explained |= set(target.tolist())
     labels = [*names, *steps]
-    source = [
-        cells.add_latent(f"beta[{param}:{label}]", value, True, by_group=False)[0]
-        for label, value in zip(labels, start, strict=True)
-    ]
-    cells.free[np.isin(cells.tie, cells.tie[target])] = False
-    return target, matrix, np.array(source)
+    source = [cells.add_latent(f"beta[{param}:{label}]", 0.0, True, by_group=False)[0] for label in labels]
+    return ItemFormula(param, target, matrix, np.array(source))
+
+
+def finish_item_formulas(cells: Cells, planned: Sequence[ItemFormula]) -> list[DraftLinear]:
+    """Target cells, matrix and source cells of each formula, once the options have said what is fixed and tied.
+
+    Raises:
+        ModelError: everything is fixed, or the items that are left do not determine the coefficients.
+    """
+    found = []
+    for plan in planned:
+        _, first = np.unique(cells.tie[plan.target], return_index=True)
+        rows = np.sort(first)
+        rows = rows[cells.free[plan.target[rows]]]
+        if not rows.size:
+            raise ModelError(f"item_formula: every '{plan.param}' is fixed, so that there is nothing to explain")
+        target, matrix = plan.target[rows], plan.matrix[rows]
+        if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
+            raise ModelError(
+                f"item_formula: the {rows.size} values of '{plan.param}' that are not fixed or tied do not determine "
+                f"the {matrix.shape[1]} coefficients; leave a covariate out, or fix fewer items"
+            )
+        start = np.linalg.lstsq(matrix, cells.value[target], rcond=None)[0]
+        open_ = cells.free[plan.source] & ~cells.given[plan.source]
+        cells.value[plan.source[open_]] = start[open_]
+        cells.free[np.isin(cells.tie, cells.tie[target])] = False
+        found.append((target, matrix, plan.source))
+    return found

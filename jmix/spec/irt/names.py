@@ -29,7 +29,7 @@ def item_places(text: Any, items: Mapping[Hashable, int], what: str) -> list[int
         return list(dict.fromkeys(place for part in text for place in item_places(part, items, what)))
     if text in items:
         return [items[text]]
-    if isinstance(text, int | np.integer):
+    if isinstance(text, int | np.integer) and str(text) not in items:
         return [_position(int(text), items, what)]
     text = str(text).strip()
     if text in items:

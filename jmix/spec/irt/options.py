@@ -38,7 +38,7 @@ def apply_options(
         _fix(selector, fixed)
     for key, value in (start or {}).items():
         found = selector(key, "start")
-        _checked_start(selector.cells, found.cells, key, value)
+        _checked_start(selector.cells, found.cells, key)
         selector.cells.start(found.cells, found.value(_sized(value, found.cells, key, "start")))
     for key in free:
         found = selector(key, "free")
@@ -101,25 +101,34 @@ def _fix(selector: Selector, fixed: Any) -> None:
 
 
 def fix_frame(selector: Selector, frame: pd.DataFrame) -> None:
-    """Fix parameters of the items in the index of a frame with columns such as a1, d, c; missing values are skipped."""
-    names = [str(c) for c in frame.columns]
-    known = {*selector.cells.place, "a", "c", "u", "g"} - selector.cells.latent
-    columns = [c for c in names if c in known and not (c == "a" and "a1" in names)]
-    if not columns:
-        raise ModelError(f"fixed: the frame has none of the columns {', '.join(sorted(known))}")
-    places = {item: j for j, item in enumerate(selector.cells.items)}
+    """Fix slopes, intercepts, scoring factors and asymptotes of the items in the index of a frame as ``items()`` gives.
 
-    def has(column: str, item: Any) -> bool:
-        """Whether the item has that asymptote; 0 and 1 are none."""
-        where = selector.cells.place.get(PROBABILITIES[column])
-        return where is not None and item in places and bool(where[0, places[item]] >= 0)
-
-    for item, row in zip(frame.index, frame[columns].to_numpy(dtype=np.float64), strict=True):
-        for column, value in zip(columns, row, strict=True):
-            if np.isnan(value) or (column in PROBABILITIES and value in (0.0, 1.0) and not has(column, item)):
-                continue
-            found = selector((column, [item]), "fixed")
-            selector.cells.fix(found.cells, found.value(value))
+    Missing values are skipped, and asymptotes 0 and 1 of items that have none.
+    """
+    model = selector.cells
+    places = {item: j for j, item in enumerate(model.items)}
+    unknown = [item for item in frame.index if item not in places]
+    if unknown:
+        raise ModelError(f"fixed: the frame's index holds '{unknown[0]}', which is not an item")
+    columns = np.array([places[item] for item in frame.index], dtype=np.int64)
+    if "b1" in model.place and (model.place["b1"][0, columns] >= 0).any():
+        raise ModelError("fixed: rating scale items share their thresholds; fix those by name, as {'b1': -1.2, 'a': 1}")
+    names = [str(name) for name in frame.columns]
+    known = [p for p in ("a", "c", "u", "g", *model.place) if p not in model.latent and p in names]
+    known = [p for p in known if not (p == "a" and "a1" in names)]
+    if not known:
+        raise ModelError(f"fixed: the frame has no column of parameters, such as {', '.join(model.params[:3])}")
+    for name in known:
+        values = np.full(len(model.items), np.nan)
+        values[columns] = frame[name].to_numpy(dtype=np.float64)
+        if name in PROBABILITIES:
+            where = model.place.get(PROBABILITIES[name])
+            without = np.ones(len(values), dtype=np.bool_) if where is None else where[0] < 0
+            values[without & np.isin(values, (0.0, 1.0))] = np.nan
+        wanted = np.flatnonzero(~np.isnan(values))
+        if wanted.size:
+            found = selector((name, [model.items[j] for j in wanted]), "fixed")
+            model.fix(found.cells, found.value(values[model.item[found.cells]]))
 
 
 def _release(model: Cells, cells: IntArray) -> None:
@@ -138,10 +147,8 @@ def _sized(value: Any, cells: IntArray, key: Any, what: str) -> Any:
     return array
 
 
-def _checked_start(model: Cells, cells: IntArray, key: Any, value: Any) -> None:
+def _checked_start(model: Cells, cells: IntArray, key: Any) -> None:
     if not model.free[cells].any():
         raise ModelError(
             f"start: '{key}' is fixed, not estimated; use fixed= to change its value, or free= to release it"
         )
-    if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
-        raise ModelError(f"start: '{key}' must be finite")

@@ -16,9 +16,10 @@ from jmix.likelihood.irt.marginal import Integration
 from jmix.responses.data import Responses
 from jmix.responses.read import read_responses
 from jmix.results.irt.fit import IrtFit
+from jmix.results.irt.io import LazyMarginal
 from jmix.spec.irt.build import build_spec
 
-READING = ("group", "weights", "cluster", "data", "item_data", "person", "item", "response")
+READING = ("group", "weights", "cluster", "item_data", "person", "item", "response")
 DONE = Status(True, False, 0.0, 0.0, 1.0, 1, 1, ())
 
 
@@ -26,20 +27,22 @@ DONE = Status(True, False, 0.0, 0.0, 1.0, 1, 1, ())
 def fit_at() -> Callable[..., IrtFit]:
     """``fit_at(data, itemtype, x=None, se=False, nodes=61, **options)``: a fit at x, or at the starting values.
 
-    Options are those of ``read_responses`` and of ``build_spec``; with ``se`` the covariance is exact.
+    Options are those of ``read_responses`` and of ``build_spec``; with ``se`` log likelihood and covariance are exact,
+    else there is none.
     """
 
     def build(data: Any, itemtype: Any, x: Any = None, *, se: bool = False, nodes: int = 61, **options: Any) -> IrtFit:
         reading = {name: options.pop(name) for name in READING if name in options}
+        if "persons" in options:
+            reading["data"] = options.pop("persons")
         responses = data if isinstance(data, Responses) else read_responses(data, **reading)
         spec, W = build_spec(responses, itemtype, **options)
         values = spec.table.values[spec.table.free] if x is None else np.asarray(x, dtype=np.float64)
-        marginal = build_marginal(spec, responses, Integration(nodes=nodes), W)
+        integration = Integration(nodes=nodes)
+        marginal = LazyMarginal(lambda: build_marginal(spec, responses, integration, W))
         vcov = np.linalg.inv(-marginal.hessian(values)) if se else None
-        loglik = marginal.value_and_grad(values)[0]
-        solution = IrtSolution(
-            spec, marginal.integration, values, loglik, 0.0, vcov, "hessian" if se else "none", DONE, 1e-7, 1
-        )
+        loglik = marginal.value_and_grad(values)[0] if se else -100.0
+        solution = IrtSolution(spec, integration, values, loglik, 0.0, vcov, "hessian" if se else "none", DONE, 1e-7, 1)
         return IrtFit(solution, responses, marginal, W)
 
     return build

@@ -184,3 +184,39 @@ def test_item_data_missing() -> None:
     broken = ITEMS.assign(position=[0, 1, np.nan, 3, 4, 5])
     with pytest.raises(DataError, match=r"missing for 1 item \(Item.3\)"):
         build_spec(responses(n_items=6, item_data=broken), "Rasch", item_formula="~ position")
+
+
+def test_options_reach_the_coefficients() -> None:
+    spec = item_spec("~ position", fixed={"beta[d:position]": -0.5}, priors={"beta[d:(Intercept)]": "normal(0, 1)"})
+    assert spec.table.free_names == ("sd[F1]", "beta[d:(Intercept)]")
+    own = unpack(np, spec, np.array([1.0, 2.0])).own[0][0, :, 0]
+    np.testing.assert_allclose(own, 2 - 0.5 * ITEMS["position"])
+    started = item_spec("~ position", start={"beta[d:position]": 0.25, "beta[d:(Intercept)]": 1.0})
+    assert started.table.values[started.table.free].tolist() == [1.0, 1.0, 0.25] and len(started.table.given) == 2
+    data = responses(item_data=ITEMS, n_items=6, data=PERSONS.iloc[:12])
+    both, _ = build_spec(data, "Rasch", formula="~ age", item_formula="~ position", fixed={"beta[F1:age]": 0.1})
+    assert "beta[F1:age]" not in both.table.free_names and "beta[d:position]" in both.table.free_names
+
+
+def test_too_few_items_left() -> None:
+    with pytest.raises(ModelError, match="the 1 values of 'd' that are not fixed or tied do not determine the 2"):
+        item_spec("~ position", fixed={("d", "1-5"): 0.0})
+
+
+def test_frame_of_an_explanatory_model_comes_back() -> None:
+    from jmix.spec.irt import parameter_frame
+
+    spec = item_spec("~ position")
+    frame = parameter_frame(spec)
+    frame.loc[frame["name"] == "beta[d:position]", ["value", "est"]] = [-0.3, False]
+    again = item_spec("~ position", parameters=frame)
+    assert again.table.free_names == ("sd[F1]", "beta[d:(Intercept)]")
+    assert unpack(np, again, np.array([1.0, 0.0])).own[0][0, 1, 0] == pytest.approx(-0.3)
+
+
+def test_contrasts_of_persons_and_items() -> None:
+    data = responses(item_data=ITEMS, n_items=6, n=N, data=PERSONS)
+    options = {"formula": "~ sex", "item_formula": "~ type", "contrasts": {"sex": "sum", "type": "sum"}}
+    spec, W = build_spec(data, "Rasch", **options)
+    assert W is not None and set(np.unique(W)) == {-1.0, 1.0}
+    assert spec.linear[0].matrix[-1].tolist() == [1.0, -1.0, -1.0]

@@ -311,3 +311,12 @@ def test_rotation_among_many_items() -> None:
         build_spec(responses(n_items=200), "2PL", model=pattern)
     simple = np.repeat(np.eye(3, dtype=int), 67, axis=0)[:200]
     assert build_spec(responses(n_items=200), "2PL", model=simple, covariances=True)[0].n_free == 403
+
+
+def test_many_correlated_factors_are_identified() -> None:
+    simple = np.repeat(np.eye(12, dtype=int), 10, axis=0)
+    spec, _ = build_spec(responses(n_items=120), "2PL", model=simple, covariances=True)
+    assert spec.n_free == 240 + 66
+    crossed = simple.copy()
+    crossed[np.arange(120), (np.arange(120) // 10 + 1) % 12] |= np.arange(120) % 3 == 0
+    assert build_spec(responses(n_items=120), "2PL", model=crossed, covariances=True)[0].n_free == 240 + 66 + 40

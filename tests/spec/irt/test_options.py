@@ -119,6 +119,28 @@ def test_anchors_from_a_frame_of_items() -> None:
     assert value(spec, "logit(c)[Item.1]") == pytest.approx(np.log(0.25)) and value(spec, "a1[Item.3]") == 0.9
 
 
+def test_anchor_frames_that_do_not_fit() -> None:
+    with pytest.raises(ModelError, match=r"the frame's index holds 'Item.7', which is not an item"):
+        spec_of(fixed=pd.DataFrame({"a": [1.0]}, index=["Item.7"]))
+    with pytest.raises(ModelError, match="the frame has no column of parameters, such as a1, d"):
+        spec_of(fixed=pd.DataFrame({"q": [1.0]}, index=["Item.1"]))
+    with pytest.raises(ModelError, match="rating scale items share their thresholds"):
+        spec_of(data=responses(3), itemtype="rsm", fixed=pd.DataFrame({"a": [1.0], "b1": 0.0}, index=["Item.1"]))
+    with pytest.raises(ModelError, match=r"item 'Item.1' has no parameter 'c'"):
+        spec_of(itemtype={"Item.2": "3PL"}, fixed=pd.DataFrame({"a": [1.0], "c": 0.2}, index=["Item.1"]))
+
+
+def test_anchor_frame_holds_in_every_group() -> None:
+    data = responses(n_items=3, groups=("x", "y"))
+    items = pd.DataFrame({"a1": [1.1, 0.9], "d": [0.5, -0.5]}, index=["Item.3", "Item.1"])
+    spec = spec_of(data=data, equal_items=False, fixed=items)
+    assert spec.n_free == 4
+    values = unpack(np, spec, np.arange(1.0, 5.0))
+    for g in range(2):
+        assert values.slopes[0][g, [0, 2], 0].tolist() == [0.9, 1.1]
+        assert values.own[0][g, [0, 2], 0].tolist() == [-0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -133,7 +155,11 @@ def test_anchors_from_a_frame_of_items() -> None:
         ({"fixed": 3.0}, "fixed is a dict"),
         ({"fixed": {3: 1.0}}, "names no parameter"),
         ({"start": {"sd": 2.0}}, "'sd' is fixed, not estimated"),
-        ({"start": {"d": np.inf}}, "'d' must be finite"),
+        ({"start": {"d": np.inf}}, r"d\[Item.1\] must be a finite number, not inf"),
+        ({"fixed": {"d[Item.2]": -np.inf}}, r"d\[Item.2\] must be a finite number, not -inf"),
+        ({"fixed": {"sd": 0.0}}, r"sd\[F1\] is a standard deviation and must be positive, not 0"),
+        ({"model": "F = 1-5\nSTART = (1, d, 1e400)"}, "must be a finite number"),
+        ({"model": "F = 1-3\nG = 3-5\nCOV = F*G\nSTART = (GROUP, COV_21, 1.5)"}, "is a correlation between -1 and 1"),
         ({"equal": ["d[Item.1]"]}, "means a single parameter"),
         ({"free": ["mean"]}, "only their sum is identified"),
         ({"free": ["sd"]}, "only their product is identified"),

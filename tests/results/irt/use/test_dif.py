@@ -213,3 +213,18 @@ def test_live():
     np.testing.assert_allclose(first.table.loc["i2", "X2"], 2 * (apart.loglik - fit.loglik), atol=1e-4)
     wald = fit.dif(method="Wald", anchors=["i0", "i1", "i3"])
     assert set(wald.flagged) == {"i2", "i5"}
+
+
+def test_models_that_did_not_converge_are_named():
+    spec = made()
+    refit = Refit({"q": 30.0}, 0.0)
+
+    def shaky(spec, start, se):
+        fit = refit(spec, start, se)
+        fit.converged = "q" not in separate_items(spec)
+        return fit
+
+    found = find_dif(spec, start(spec), shaky, items=["q", "r"], purify=False)
+    assert len(found.notes) == 1
+    assert "in which q differs" in found.notes[0]
+    assert found.notes[0] in str(found)

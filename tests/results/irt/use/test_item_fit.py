@@ -200,3 +200,40 @@ def _all(case, responses):
         case.bank, responses, theta, case.grid, n_parameters=[2] * 5, statistics=["S_X2", "infit", "Zh", "X2", "G2"]
     )
     return frame.to_numpy().T
+
+
+def test_sparse_responses_equal_a_table(mirt_case):
+    from jmix.responses.data import Long
+
+    case = mirt_case("Science_graded")
+    table = case.responses.table.copy()
+    table[np.random.default_rng(0).random(table.shape) < 0.3] = -1
+    table[5] = -1
+    dense = _with(case, table)
+    person, item = np.nonzero(table >= 0)
+    starts = np.concatenate([[0], np.cumsum((table >= 0).sum(axis=1))])
+    long = Long(item.astype(np.int32), table[person, item], starts)
+    r = case.responses
+    sparse = type(r)(r.items, r.categories, None, long, pd.RangeIndex(len(table)))
+    options = {"n_parameters": [4] * 4, "statistics": ["S_X2", "infit", "Zh", "X2"]}
+    one, two = (item_fit(case.bank, s, case.theta, case.grid, **options) for s in (dense, sparse))
+    pd.testing.assert_frame_equal(one, two)
+    persons = [person_fit(case.bank, s, case.theta) for s in (dense, sparse)]
+    pd.testing.assert_frame_equal(*persons)
+    assert persons[0].iloc[5].isna().all()
+    some = (table >= 0).any(axis=1)
+    assert persons[0].loc[some, ["outfit", "infit", "Zh"]].notna().all(axis=None)
+
+
+def test_person_fit_by_hand(mirt_case):
+    case = mirt_case("LSAT7_2PL")
+    p = case.bank.probabilities(case.theta)[:, 1].T
+    x = case.responses.table
+    found = person_fit(case.bank, case.responses, case.theta)
+    z2 = (x - p) ** 2 / (p * (1 - p))
+    np.testing.assert_allclose(found["outfit"], z2.mean(axis=1))
+    np.testing.assert_allclose(found["infit"], ((x - p) ** 2).sum(axis=1) / (p * (1 - p)).sum(axis=1))
+    loglik = np.where(x == 1, np.log(p), np.log(1 - p)).sum(axis=1)
+    mean = (p * np.log(p) + (1 - p) * np.log(1 - p)).sum(axis=1)
+    variance = (p * (1 - p) * np.log(p / (1 - p)) ** 2).sum(axis=1)
+    np.testing.assert_allclose(found["Zh"], (loglik - mean) / np.sqrt(variance))

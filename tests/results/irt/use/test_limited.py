@@ -173,3 +173,41 @@ def test_what_cannot_be_asked(mirt_case):
     r = case.responses
     with pytest.raises(DataError, match="answered every item"):
         limited_fit(case.spec, case.x, Responses(r.items, r.categories, table, None, r.persons), type="C2")
+
+
+@pytest.mark.parametrize("type", ["M2", "M2*", "C2"])
+def test_moments_of_a_mixed_test_equal_the_sum_over_all_patterns(type):
+    """Means, covariances and derivatives for items with two, three and four categories."""
+    from jmix.results.irt.latent_grid import spherical_grid
+    from jmix.results.irt.limited_moments import Moments, features
+
+    k = (2, 4, 3, 2)
+    rng = np.random.default_rng(0)
+    patterns = np.array(list(itertools.product(*(range(v) for v in k))), dtype=np.int8)
+    r = Responses(tuple("abcd"), tuple(tuple(range(v)) for v in k), patterns, None, pd.RangeIndex(len(patterns)))
+    spec, _ = build_spec(r, ["Rasch", "gpcm", "graded", "3PL"])
+    x = np.where([n.startswith("d2") for n in spec.table.free_names], -0.4, rng.uniform(0.4, 1.2, spec.n_free))
+    grid = spherical_grid(1)
+
+    def probability(x):
+        tables = tables_at(spec, x, grid.theta)
+        return np.prod([tables[j][patterns[:, j]] for j in range(4)], axis=0) @ grid.weights
+
+    columns = []
+    for j in range(4):
+        columns += [patterns[:, j]] if type == "M2*" else [patterns[:, j] == c for c in range(1, k[j])]
+    for j in range(4):
+        for i in range(j):
+            if type == "M2":
+                columns += [
+                    (patterns[:, i] == c) & (patterns[:, j] == e) for c in range(1, k[i]) for e in range(1, k[j])
+                ]
+            else:
+                columns.append(patterns[:, i].astype(int) * patterns[:, j])
+    t, p = np.array(columns, dtype=float), probability(x)
+    model = Moments(features(k, type), tables_at(spec, x, grid.theta), grid.weights)
+    np.testing.assert_allclose(model.mean(), t @ p, rtol=1e-10)
+    np.testing.assert_allclose(model.covariance(), t @ (np.diag(p) - np.outer(p, p)) @ t.T, atol=1e-12)
+    h = np.eye(x.size) * 1e-5
+    slopes = np.array([t @ (probability(x + s) - probability(x - s)) / 2e-5 for s in h]).T
+    np.testing.assert_allclose(model.derivatives(table_slopes(spec, x, grid.theta)), slopes, atol=1e-8)

@@ -80,3 +80,27 @@ def test_groups_are_reported_apart(mirt_fit, mirt_case):
     q3 = use.residuals(two, "Q3", "EAP", matrix=True, p_adjust="none")
     np.testing.assert_allclose(q3[q3["group"] == "b"].drop(columns="group"), case.mirt["Q3"], atol=1e-6)
     assert use.residuals(two, "standardized", "EAP", matrix=True, p_adjust="none").shape == (2000, 5)
+
+
+def test_some_items(mirt_fit, mirt_case):
+    """Statistics of some items are those of a table that holds only these."""
+    case, fit = mirt_case("LSAT7_2PL"), mirt_fit("LSAT7_2PL")
+    some = ["Item.1", "Item.4", "Item.5", "Item.2"]
+    places = [case.responses.items.index(name) for name in some]
+    from jmix.results.irt.itemfit import item_fit
+    from jmix.results.irt.limited import limited_fit
+    from jmix.spec.irt.build import build_spec
+
+    r = case.responses
+    part = Responses(tuple(some), r.categories[:4], r.table[:, places].copy(), None, r.persons)
+    found = use.itemfit(fit, ("S_X2", "infit"), "EAP", items=some)
+    want = item_fit(case.bank.subset(some), part, case.theta, case.grid, n_parameters=[2] * 4, statistics=("S_X2", "infit"))
+    pd.testing.assert_frame_equal(found, want)
+    spec, _ = build_spec(part, "2PL")
+    value = dict(zip(case.spec.table.free_names, case.x, strict=True))
+    x = np.array([value[name] for name in spec.table.free_names])
+    one, two = use.m2(fit, None, some), limited_fit(spec, x, part)
+    assert one.df == two.df == 2
+    np.testing.assert_allclose([one.statistic, one.cfi, one.srmsr["all"]], [two.statistic, two.cfi, two.srmsr["all"]])
+    with pytest.raises(ModelError, match="'x'"):
+        use.itemfit(fit, "S_X2", "EAP", items=["x"])
