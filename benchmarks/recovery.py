@@ -65,7 +65,7 @@ def main() -> None:
     """All designs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recovery", description=__doc__)
     parser.add_argument("designs", nargs="*", metavar="design", help=f"some of: {', '.join(DESIGNS)} (default: all)")
-    parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
@@ -86,9 +86,9 @@ def main() -> None:
 `python -m benchmarks.recovery --replicates {chosen.replicates} --seed {chosen.seed}`
 
 Estimates from {chosen.replicates} simulated data sets for each model, fitted by one vmapped program from the usual
-starting values, with standard errors from the exact Hessian. `SD of estimates` beside `mean SE`, `coverage` of the interval
-estimate ± 1.96 SE beside its Monte Carlo error, averaged over the parameters of a class. Replicates that did not arrive
-are left out of the table and counted here.
+starting values, with standard errors from the exact Hessian. `SD of estimates` beside `mean SE`, `coverage` of the
+interval estimate ± 1.96 SE beside its Monte Carlo error, averaged over the parameters of a class. Replicates that did
+not arrive are left out of the table and counted here.
 
 {chr(10).join(lines)}
 

@@ -20,8 +20,8 @@ class Design:
     Attributes:
         title, about: for the table. itemtype, options: as ``jmix.irt`` takes them. n: persons. items: number of them.
         categories: of every item. groups: number of groups, equal in size. covariates: whether persons have ``x``.
-        nodes: per dimension. latent: true values of what does not belong to an item. batch: data sets at once. rounds:
-            exact Hessians before the last.
+        nodes, rule: per dimension. latent: true values of what does not belong to an item. batch: data sets at once.
+        rounds: exact Hessians before the last.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Design:
     groups: int = 1
     covariates: bool = False
     nodes: int = 31
+    rule: str = "rectangle"
     latent: Mapping[str, float] = field(default_factory=dict)
     batch: int = 50
     rounds: int = 1
@@ -42,18 +43,19 @@ class Design:
 DESIGNS = {
     "2PL": Design("2PL", "1,000 persons, 20 items", "2PL", 1000, 20),
     "3PL": Design(
-        "3PL", "3,000 persons, 20 items, prior beta(5, 17) on c", "3PL", 3000, 20, batch=20, rounds=3,
+        "3PL", "2,000 persons, 20 items, prior beta(5, 17) on c", "3PL", 2000, 20, batch=20, rounds=3,
         options={"priors": "default"},
     ),
     "graded": Design("graded", "1,000 persons, 10 items, 4 categories", "graded", 1000, 10, 4),
     "gpcm": Design("gpcm", "1,000 persons, 10 items, 4 categories", "gpcm", 1000, 10, 4),
     "M2PL": Design(
-        "M2PL", "1,000 persons, two correlated factors, 10 items each", "2PL", 1000, 20, nodes=21, batch=10,
+        "M2PL", "1,000 persons, two correlated factors, 10 items each", "2PL", 1000, 20, nodes=15, rule="gh",
+        batch=10,
         options={"model": "F1 = 1-10\nF2 = 11-20\nCOV = F1*F2"}, latent={"corr[F1,F2]": 0.5},
     ),
     "bifactor": Design(
-        "bifactor", "2,000 persons, general factor and 3 specific ones, 5 items each", "2PL", 2000, 15, nodes=21,
-        batch=5,
+        "bifactor", "1,500 persons, general factor and 3 specific ones, 5 items each", "2PL", 1500, 15, nodes=13,
+        rule="gh", batch=5,
         options={"bifactor": [0] * 5 + [1] * 5 + [2] * 5},
     ),
     "regression": Design(

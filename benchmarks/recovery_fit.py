@@ -83,7 +83,7 @@ def recover(design: Design, replicates: int, seed: int) -> Recovered:
     )
     spec, _ = build_spec(template, design.itemtype, **design.options)
     true = truth(design, spec.table.free_names, seed)
-    how = Integration(nodes=design.nodes, chunk=design.n)
+    how = Integration(nodes=design.nodes, rule=design.rule, chunk=design.n)
     marginals, starts = [], []
     for at in range(replicates):
         own = np.random.default_rng([seed, 2, at])

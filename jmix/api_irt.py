@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +12,12 @@ import numpy.typing as npt
 from jmix.errors import ModelError
 from jmix.likelihood.irt.marginal import Integration
 from jmix.models_irt import IrtModel
+from jmix.models_irt_options import density_choice, integration_choice, tolerant, without_starts
 from jmix.responses.data import Responses
 
 if TYPE_CHECKING:
     from jmix.results.irt.fit import IrtFit
     from jmix.spec.irt.spec import IrtSpec
-
-METHODS = ("grid", "adaptive", "qmc", "adaptive-qmc")
 
 READING = ("person", "item", "response", "items", "weights", "group", "cluster", "data", "item_data")
 """Arguments that say how the responses are to be read."""
@@ -32,6 +30,7 @@ def irt_model(
     model: Any = 1,
     integration: str | Mapping[str, Any] | Integration | None = None,
     nodes: int | None = None,
+    density: str | None = None,
     person: str | None = None,
     item: str | None = None,
     response: str | None = None,
@@ -53,7 +52,7 @@ def irt_model(
     from jmix.responses.checks import check_responses
     from jmix.responses.read import read_responses
 
-    told = _integration(integration, nodes)
+    told = integration_choice(integration, nodes)
     read = read_responses(
         responses,
         person=person,
@@ -66,9 +65,11 @@ def irt_model(
         data=data,
         item_data=item_data,
     )
-    notes = check_responses(read)
+    notes = check_responses(read, keep_constant=tolerant(read, options.get("priors")))
     spec, W, given = _specify(read, itemtype, {"model": model, **options})
-    return IrtModel(read, spec, W, told, notes, given, refine=told is None)
+    encodings = _encodings(read, options.get("formula"), options.get("contrasts"))
+    curve = density_choice(density)
+    return IrtModel(read, spec, W, told, notes, given, refine=told is None, density=curve, encodings=encodings)
 
 
 def irt(
@@ -80,6 +81,7 @@ def irt(
     se: str | bool | None = None,
     integration: str | Mapping[str, Any] | Integration | None = None,
     nodes: int | None = None,
+    density: str | None = None,
     person: str | None = None,
     item: str | None = None,
     response: str | None = None,
@@ -104,12 +106,14 @@ def irt(
     priors: Any = None,
     max_iterations: int = 200,
     progress: bool | None = None,
+    checkpoint: str | Path | None = None,
 ) -> IrtFit:
     r"""Fit an item response model by marginal maximum likelihood; with ``priors``, maximum a posteriori.
 
     Args:
         responses: persons by items: a pandas, polars or arrow table, or an array; or a list of responses with
-            ``person``, ``item`` and ``response`` naming its columns. Missing are NaN, None and negative codes.
+            ``person``, ``item`` and ``response`` naming its columns. Missing are NaN, None and negative codes. The path
+            of a Parquet file, persons by items, is read in blocks that need not fit in memory together.
         itemtype: "Rasch", "1PL", "2PL", "3PL", "3PLu", "4PL", "graded", "grsm", "PCM", "gpcm", "rsm", "nominal" or
             "sequential"; one for all items, a list, or a dict by item. None: "2PL", "graded" for more categories.
         model: the number of factors (more than one: exploratory), a text as in mirt, ``"F1 = 1-5\nF2 = 4-10\nCOV =
@@ -121,6 +125,8 @@ def irt(
         integration: "grid", "adaptive", "qmc" or "adaptive-qmc", or an ``Integration``; None chooses by the model and
             the data, and doubles the nodes where the quadrature error, which is always reported, is too large.
         nodes: of each dimension, or points in all for quasi-Monte Carlo.
+        density: of theta within groups: None is normal; "davidian" (or "davidian:6", its order) estimates a smooth
+            curve, "histogram" the weights of the nodes; of one factor.
         weights, group, cluster: columns, or values a person: how often each person counts; groups with their own
             distribution of theta; clusters of persons with a common random mean.
         data, item_data: tables of persons and of items. formula: latent regression, ``"~ age + sex"`` on ``data``.
@@ -130,7 +136,7 @@ def irt(
         equal, fixed, start: constraints, fixed values and starting values by name, such as ``{"a1[Item.1]": 1}``.
         parameters: an edited ``irt_model(...).parameters``.
         priors: by class or name, ``{"a": "lognormal(0, 0.5)", "c[Item.2]": "beta(5, 17)"}``, or "default".
-        max_iterations, progress: see ``IrtModel.fit``.
+        max_iterations, progress, checkpoint: see ``IrtModel.fit``.
 
     Returns:
         The fit; a ``CmlFit`` with ``method="cml"``.
@@ -160,8 +166,18 @@ def irt(
     }
     if method == "cml":
         return _conditional(responses, itemtype, reading, options)
+    if isinstance(responses, str | Path):
+        told = {"integration": integration_choice(integration, nodes), "checkpoint": checkpoint, "se": se}
+        return _streamed(responses, itemtype, reading, {"model": model, **options}, told)
     bound = irt_model(
-        responses, itemtype=itemtype, model=model, integration=integration, nodes=nodes, **reading, **options
+        responses,
+        itemtype=itemtype,
+        model=model,
+        integration=integration,
+        nodes=nodes,
+        density=density,
+        **reading,
+        **options,
     )
     return bound.fit(
         method,  # type: ignore[arg-type]
@@ -169,7 +185,36 @@ def irt(
         start=start if vector else None,
         max_iterations=max_iterations,
         progress=progress,
+        checkpoint=checkpoint,
     )
+
+
+def _encodings(responses: Responses, formula: Any, contrasts: Any) -> tuple[Any, ...]:
+    """The encodings of the formulas of a latent regression."""
+    if formula is None:
+        return ()
+    from jmix.spec.irt.regression import side_of
+
+    texts = [formula] if isinstance(formula, str) else list(dict.fromkeys(formula.values()))
+    return tuple(side_of(text, responses, contrasts).encoding for text in texts)
+
+
+def _streamed(
+    source: str | Path, itemtype: Any, reading: dict[str, Any], options: dict[str, Any], told: dict[str, Any]
+) -> IrtFit:
+    """The fit of a file, block by block; the result holds the responses of the sample with which the fit began."""
+    from jmix.estimate.irt.stream_fit import fit_stream
+    from jmix.estimate.irt.uncertainty import standard_error_type
+    from jmix.results.irt.fit import IrtFit
+
+    taken = {"items", "weights", "group"}
+    others = [name for name, value in reading.items() if name not in taken and value is not None]
+    if others:
+        raise ModelError(f"a file of responses takes no {', '.join(others)}; read it into a frame to use them")
+    own = {name: reading[name] for name in taken}
+    kind = standard_error_type(True if told["se"] is None else told["se"])
+    found = fit_stream(source, itemtype, **own, **{**told, "se": kind}, **options)
+    return IrtFit(found.solution, found.sample, found.marginal)
 
 
 def _specify(
@@ -179,23 +224,13 @@ def _specify(
     from jmix.spec.irt.build import build_spec
 
     spec, W = build_spec(responses, itemtype, **options)
-    plain = _without_starts(options)
+    plain = without_starts(options)
     if plain is None:
         return spec, W, None
     other = build_spec(responses, itemtype, **plain)[0].table
     before = dict(zip(other.names, other.values, strict=True))
     given = [before.get(name) != value for name, value in zip(spec.table.names, spec.table.values, strict=True)]
     return spec, W, np.array(given, dtype=np.bool_)
-
-
-def _without_starts(options: dict[str, Any]) -> dict[str, Any] | None:
-    """The options without starting values; None where there are none to leave out."""
-    text = options.get("model")
-    bare = re.sub(r"(?im)^\s*START\s*=.*$", "", text) if isinstance(text, str) else text
-    bare_text = not isinstance(text, str) or bare == text
-    if bare_text and options.get("start") is None and options.get("parameters") is None:
-        return None
-    return {**options, "start": None, "parameters": None, "model": bare}
 
 
 def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options: dict[str, Any]) -> Any:
@@ -208,36 +243,3 @@ def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options
         raise ModelError(f"method='cml' conditions on sum scores and takes no {', '.join(others)}; use method='ml'")
     read = read_responses(responses, **reading)
     return fit_cml(read, itemtype, item_formula=options["item_formula"], contrasts=options["contrasts"])
-
-
-def _integration(integration: Any, nodes: Any) -> Integration | None:
-    """The user's choice; None where there is none.
-
-    Raises:
-        ModelError: an unknown method or option, or a number of nodes out of range.
-    """
-    if isinstance(integration, Integration) and nodes is None:
-        return integration
-    if integration is None and nodes is None:
-        return None
-    own = {} if integration is None else integration
-    if isinstance(own, str):
-        own = {"method": own}
-    if isinstance(own, Integration):
-        own = {f.name: getattr(own, f.name) for f in fields(Integration)}
-    allowed = [f.name for f in fields(Integration)]
-    if not isinstance(own, Mapping) or set(own) - set(allowed):
-        raise ModelError(
-            f"integration={integration!r}: give a method ({', '.join(METHODS)}) or a dict of {', '.join(allowed)}"
-        )
-    if own.get("method", "grid") not in METHODS:
-        raise ModelError(f"integration={own['method']!r}: choose one of {', '.join(METHODS)}")
-    if nodes is not None:
-        if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 2:
-            raise ModelError(f"nodes={nodes!r}: give a whole number, 2 or more")
-        own = {**own, "nodes": int(nodes)}
-    return Integration(**{"nodes": _USUAL[own.get("method", "grid")], **own})
-
-
-_USUAL = {"grid": 61, "adaptive": 7, "qmc": 2048, "adaptive-qmc": 512}
-"""Nodes where a method is named without them."""

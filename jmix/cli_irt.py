@@ -5,31 +5,29 @@ from __future__ import annotations
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jmix
 from jmix.cli_fit import INTERRUPTED, as_factors, check_folder, load, read_priors, start_jax
-from jmix.cli_tables import TextOptions, write_table
-from jmix.errors import DataError, JmixError, ModelError
+from jmix.cli_irt_tables import write_results
+from jmix.cli_tables import TextOptions, kind_of
+from jmix.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MOST_ITEMS = 60
-"""Items up to which statistics of all pairs of items are computed, and that are drawn."""
 
 
 def run(options: Namespace) -> int:
     """Fit the model of the options; 1 if ``--strict`` and it has not converged."""
     folder = None if options.out is None else check_folder(Path(options.out))
     text = TextOptions(options.sep, options.decimal, options.encoding, options.na)
-    data = as_factors(load(options.data, text), options.factor)
+    data = columns_of(options.data) if options.stream else as_factors(load(options.data, text), options.factor)
     arguments = fit_arguments(options, data, text)
     if arguments["method"] != "cml":
         start_jax()
-    fit: Any = jmix.irt(data, **arguments)
+    fit: Any = jmix.irt(Path(options.data) if options.stream else data, **arguments)
     scores = score_type(options)
     if not options.quiet:
         print(fit.summary())
@@ -38,6 +36,27 @@ def run(options: Namespace) -> int:
         if not options.quiet:
             print(f"\nWrote to {folder}: {', '.join(written)}")
     return exit_code(fit, strict=options.strict)
+
+
+def columns_of(name: str) -> pd.DataFrame:
+    """An empty frame with the columns of a parquet file, which is not read.
+
+    Raises:
+        DataError: it is no parquet file, or pyarrow is missing.
+    """
+    import pandas as pd
+
+    path = Path(name)
+    if kind_of(path) != ".parquet" or not path.is_file():
+        raise DataError(f"--stream is for a .parquet file; there is no such file {name!r}")
+    try:
+        from pyarrow import parquet
+
+        return pd.DataFrame(columns=parquet.read_schema(path).names)
+    except ImportError as error:
+        raise DataError("parquet files need pyarrow: pip install pyarrow") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name!r} is not a parquet file, or it is damaged") from error
 
 
 def exit_code(fit: Any, *, strict: bool) -> int:
@@ -79,7 +98,8 @@ def fit_arguments(options: Namespace, data: pd.DataFrame, text: TextOptions) -> 
     }
     if method != "cml":
         progress = False if options.quiet or options.no_progress else None
-        given |= {"se": options.se, "nodes": options.nodes, "integration": options.integration, "progress": progress}
+        given |= {name: getattr(options, name) for name in ("se", "nodes", "integration", "density", "checkpoint")}
+        given["progress"] = progress
     return given
 
 
@@ -182,99 +202,6 @@ def values_of(given: Iterable[str], option: str) -> dict[str, float] | None:
         if not (name.strip() and equals):
             raise ModelError(f"{option} {text!r}: write NAME=NUMBER, for example 'a1[q1]=1'")
     return found or None
-
-
-def write_results(fit: Any, scores: str, folder: Path, options: Namespace) -> list[str]:
-    """Write every table, the summary and the pictures, replacing files of the same names; returns the names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    conditional = options.method is not None and options.method.lower() == "cml"
-    tables = conditional_tables(fit, scores) if conditional else result_tables(fit, scores, options.rotate)
-    for name, make in tables:
-        frame = _tried(name, make)
-        if frame is not None:
-            write_table(frame, folder / name)
-            written.append(name)
-    summary = fit.summary()
-    for name, text in (("summary.txt", f"{summary}\n"), ("summary.md", summary.to_markdown())):
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        written.append(name)
-    if conditional:
-        return written
-    fit.save(folder / "fit.npz")
-    return [*written, "fit.npz", *([] if options.no_plots else write_plots(fit, folder))]
-
-
-def result_tables(fit: Any, scores: str, rotate: str | None) -> Iterator[tuple[str, Callable[[], pd.DataFrame]]]:
-    """File name and content of each table of a marginal fit."""
-    few = len(fit.spec.items) <= MOST_ITEMS
-    turned = {} if rotate is None else {"rotate": rotate}
-    yield "items.csv", lambda: _flat(fit.items())
-    yield "coef.csv", lambda: fit.tidy()
-    yield "latent.csv", lambda: fit.latent().reset_index(drop=True)
-    yield "scores.csv", lambda: _flat(fit.scores(scores, **turned), "person")
-    yield "fit.csv", lambda: fit.fit_statistics() if few else fit.glance()
-    if few and len(fit.spec.factors) == 1:
-        yield "itemfit.csv", lambda: _flat(fit.itemfit(), "item")
-        yield "personfit.csv", lambda: _flat(fit.personfit(), "person")
-        yield "score_table.csv", lambda: _flat(fit.score_table(), "score")
-    if len(fit.spec.factors) > 1:
-        yield "loadings.csv", lambda: _flat(fit.loadings(**turned), "item")
-    yield "glance.csv", lambda: fit.glance()
-
-
-def conditional_tables(fit: Any, scores: str) -> Iterator[tuple[str, Callable[[], pd.DataFrame]]]:
-    """File name and content of each table of a conditional fit."""
-    import pandas as pd
-
-    yield "items.csv", lambda: _flat(fit.items())
-    yield "thresholds.csv", lambda: _flat(fit.thresholds())
-    yield "scores.csv", lambda: _flat(fit.scores(scores), "person")
-    yield "score_table.csv", lambda: _flat(fit.score_table(), "score")
-    yield "vcov.csv", lambda: fit.vcov().rename_axis("term").reset_index()
-    names = ("model", "loglik", "npar", "nobs", "aic", "bic", "converged")
-    yield "fit.csv", lambda: pd.DataFrame([{name: getattr(fit, name) for name in names}])
-
-
-def write_plots(fit: Any, folder: Path) -> list[str]:
-    """Curves, information and the Wright map as png; a word on stderr where one cannot be drawn."""
-    items = list(fit.spec.items)[:MOST_ITEMS]
-    if len(items) < len(fit.spec.items):
-        print(f"jmix: the plots show the first {MOST_ITEMS} items", file=sys.stderr)
-    pictures: dict[str, Callable[[], Any]] = {
-        "icc.png": lambda: fit.plot_icc(items),
-        "information.png": lambda: fit.plot_information(),
-        "wright.png": lambda: fit.plot_wright(items),
-        "histogram.png": lambda: fit.plot_histogram(items),
-    }
-    if max(fit.responses.n_categories) > 2:
-        pictures["categories.png"] = lambda: fit.plot_categories(items)
-    written = []
-    for name, draw in pictures.items():
-        figure = _tried(name, draw)
-        if figure is not None:
-            figure.savefig(folder / name, dpi=150)
-            written.append(name)
-    return written
-
-
-def _tried(name: str, make: Callable[[], Any]) -> Any:
-    """What ``make`` gives; None, and a word on stderr, for what the model does not have."""
-    try:
-        return make()
-    except JmixError as error:
-        print(f"jmix: no {name}: {error}", file=sys.stderr)
-        return None
-
-
-def _flat(frame: pd.DataFrame, label: str = "item") -> pd.DataFrame:
-    """The frame with its index as columns; persons without labels by their row, counted from 1."""
-    if label == "person" and frame.index.names == [None] and frame.index.dtype.kind in "iu":
-        out = frame.reset_index(drop=True)
-        out.insert(0, "row", frame.index + 1)
-        return out
-    names = [name if name is not None else label for name in frame.index.names]
-    return frame.rename_axis(names).reset_index()
 
 
 def _splits(part: str) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,9 @@ def _add_data(data: Any) -> None:
         ("--item-data", "FILE", "table of the items, with their names in a column 'item'"),
     ):
         data.add_argument(name, metavar=metavar, help=text)
+    data.add_argument(
+        "--stream", action="store_true", help="read a .parquet file block by block, where it is larger than the memory"
+    )
     for name, text in (
         ("--drop", "leave a column out of the items (repeatable)"),
         ("--factor", "treat a numeric column as categories in a formula (repeatable)"),
@@ -68,6 +71,9 @@ def _add_model(model: Any) -> None:
         default=[],
         help="prior of a parameter or a class (a, d, c, sd, ...), e.g. 'c=beta(5, 17)'; or 'default' (repeatable)",
     )
+    model.add_argument(
+        "--density", metavar="NAME", help="of the trait: normal, histogram (estimated), or davidian:4, a smooth curve"
+    )
     model.add_argument("--free-items", action="store_true", help="several groups: let every item differ between them")
     for name, text in (
         ("--fix", "fix a parameter, e.g. 'a1[q1]=1' (repeatable)"),
@@ -93,6 +99,9 @@ def _add_estimation(estimation: Any) -> None:
     )
     estimation.add_argument(
         "--rotate", metavar="NAME", help="rotation of exploratory factors: oblimin, varimax, promax"
+    )
+    estimation.add_argument(
+        "--checkpoint", metavar="FILE", help="keep the course of a long fit in a file; the same command goes on from it"
     )
     estimation.add_argument("--no-plots", action="store_true", help="write no pictures")
     estimation.add_argument("--no-progress", action="store_true", help="no progress bar")

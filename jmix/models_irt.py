@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy.typing as npt
 
 from jmix.errors import ConvergenceWarning, ModelError
 from jmix.likelihood.irt.marginal import Integration
+from jmix.models_irt_options import as_vector, overridden, positive_whole
 from jmix.responses.data import Responses
 from jmix.spec.irt.spec import IrtSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from jmix.estimate.irt.fit import FitOptions
     from jmix.estimate.irt.sample import Sample
     from jmix.likelihood.irt.marginal import Marginal
     from jmix.results.irt.fit import IrtFit
@@ -43,7 +46,8 @@ class IrtModel:
             a latent regression, or None.
         integration: how the latent trait is integrated out; None lets the size of the data decide.
         notes: what the checks of the data found. given: (M,) numbers whose start the user chose, or None.
-        refine: whether a fit may double the nodes.
+        refine: whether a fit may double the nodes. density: an estimated latent density, ("davidian", order) or
+            ("histogram", 0); None for the normal. encodings: of the formulas of a latent regression.
     """
 
     responses: Responses
@@ -53,6 +57,8 @@ class IrtModel:
     notes: tuple[str, ...] = ()
     given: npt.NDArray[np.bool_] | None = None
     refine: bool = True
+    density: tuple[str, int] | None = None
+    encodings: tuple[Any, ...] = ()
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __repr__(self) -> str:
@@ -71,11 +77,14 @@ class IrtModel:
 
     def _chosen(self) -> Integration:
         """The integration: the user's, or the default with at least ``NODES`` nodes where they cost little."""
+        from jmix.estimate.irt.begin import COLLAPSED
         from jmix.likelihood.irt.choose import choose_integration
 
         if self.integration is not None:
             return self.integration
-        own = choose_integration(self.spec, self.responses)
+        own: Integration = choose_integration(self.spec, self.responses)
+        if set(self.spec.itemtypes) <= COLLAPSED:
+            own = replace(own, precision="float64")
         small = self.spec.n_factors == 1 and self.responses.n_persons * NODES <= SMALL
         return replace(own, nodes=max(own.nodes, NODES)) if small and own.method == "grid" else own
 
@@ -122,9 +131,9 @@ class IrtModel:
         from jmix.estimate.irt.start import start_values
 
         if start is not None and not isinstance(start, Mapping):
-            return self._vector("start", start)
+            return as_vector("start", start, self.names)
         x = start_values(self.spec, self.sample_statistics, self.given)
-        return x if start is None else self._overridden("start", x, start)
+        return x if start is None else overridden("start", x, start, self.names)
 
     def fit(
         self,
@@ -134,6 +143,7 @@ class IrtModel:
         start: Any = None,
         max_iterations: int = 200,
         progress: bool | None = None,
+        checkpoint: str | Path | None = None,
     ) -> IrtFit:
         """Estimate by maximum marginal likelihood or, with the model's priors, maximum a posteriori.
 
@@ -147,6 +157,8 @@ class IrtModel:
                 ``HESSIAN`` parameters and "item" beyond.
             start: see ``start``. max_iterations: limit on the steps of the search.
             progress: show the course of the fit; None where it takes long and somebody is watching.
+            checkpoint: file in which the best point of a long fit is kept every few seconds, and from which the fit
+                goes on if it is there; it is removed at the end.
 
         Raises:
             ModelError: an option out of range, or a likelihood that is not finite at the start.
@@ -154,6 +166,7 @@ class IrtModel:
         Warns:
             ConvergenceWarning: the search did not arrive, or the data do not identify all parameters.
         """
+        from jmix.estimate.irt.begin import begin
         from jmix.estimate.irt.fit import FitOptions, fit_irt
         from jmix.estimate.irt.uncertainty import standard_error_type
         from jmix.results.irt.fit import IrtFit
@@ -165,19 +178,48 @@ class IrtModel:
         if method == "map" and not has_priors:
             raise ModelError("method='map' needs priors: give priors={'a': 'lognormal(0, 0.5)'} or priors='default'")
         if method == "ml" and has_priors:
-            return self.without_priors().fit("ml", se=se, start=start, max_iterations=max_iterations, progress=progress)
+            options = {"se": se, "start": start, "max_iterations": max_iterations, "progress": progress}
+            return self.without_priors().fit("ml", **options, checkpoint=checkpoint)  # type: ignore[arg-type]
         if se is None:
             se = "hessian" if self.spec.n_free <= HESSIAN else "item"
-        options = FitOptions(standard_error_type(se), _whole(max_iterations), self.refine, progress)
+        keep = None
+        if checkpoint is not None:
+            from jmix.estimate.irt.checkpoint import checkpoint_for
+
+            keep = checkpoint_for(checkpoint, self.spec, self.responses)
+        options = FitOptions(
+            standard_error_type(se), positive_whole("max_iterations", max_iterations), self.refine, progress, keep
+        )
+        if self.density is not None:
+            return self._with_density(options, self.start(start))
+        x, guess = self.start(start), None
+        if start is None and keep is None:
+            x, guess = begin(self.responses, self.spec, x, self._chosen(), self.W)
         solution, marginal = fit_irt(
             self.marginal,
             self.sample_statistics,
-            self.start(start),
+            x,
             options,
             covariates=self.covariates,
+            guess=guess,
             notes=self.notes,
         )
-        return IrtFit(solution, self.responses, marginal)
+        return IrtFit(solution, self.responses, marginal, self.W, self.encodings)
+
+    def _with_density(self, options: FitOptions, x: FloatArray) -> IrtFit:
+        """A fit with an estimated latent density."""
+        from jmix.estimate.irt.density import fit_davidian, fit_histogram
+        from jmix.results.irt.fit import IrtFit
+
+        assert self.density is not None
+        name, order = self.density
+        args = (self.spec, self.responses, self._chosen(), self.sample_statistics, x)
+        if name == "davidian":
+            found = fit_davidian(*args, order=order, options=options)
+        else:
+            found = fit_histogram(*args, options=options)
+        solution = replace(found.solution, notes=(*self.notes, *found.solution.notes))
+        return IrtFit(solution, self.responses, found.marginal, self.W, self.encodings)
 
     def sample(
         self,
@@ -221,7 +263,7 @@ class IrtModel:
         start = model.start(init if isinstance(init, Mapping) else None)
         mode = find_mode(self.marginal, model.spec, model.sample_statistics, start, model.covariates)
         kept = sample_irt(self.marginal, model.spec, options, *mode, init if isinstance(init, Mapping) else None)
-        posterior = IrtPosterior(model.spec, self.responses, self.marginal, kept)
+        posterior = IrtPosterior(model.spec, self.responses, self.marginal, kept, self.W)
         if not posterior.status.converged:
             warnings.warn("; ".join(posterior.status.messages), ConvergenceWarning, stacklevel=2)
         return posterior
@@ -260,37 +302,5 @@ class IrtModel:
 
         if isinstance(params, jax.Array):
             return self.marginal.log_marginal(params, self.marginal.data)
-        x = self._overridden("params", self.start(), params) if isinstance(params, Mapping) else params
-        return float(self.marginal.value_and_grad(self._vector("params", x))[0])
-
-    def _vector(self, what: str, values: Any) -> FloatArray:
-        try:
-            x = np.array(values, dtype=np.float64).reshape(-1)
-        except (TypeError, ValueError):
-            raise ModelError(f"{what} must be {self.spec.n_free} numbers or a dict by name, not {values!r}") from None
-        if x.size != self.spec.n_free:
-            raise ModelError(f"{what} has {x.size} values; the model has {self.spec.n_free} free parameters")
-        if not np.all(np.isfinite(x)):
-            bad = [self.names[i] for i in np.flatnonzero(~np.isfinite(x))[:5]]
-            raise ModelError(f"{what} is not finite for {', '.join(bad)}")
-        return x
-
-    def _overridden(self, what: str, x: FloatArray, values: Mapping[str, Any]) -> FloatArray:
-        places = {name: i for i, name in enumerate(self.names)}
-        unknown = [str(name) for name in values if name not in places]
-        if unknown:
-            from difflib import get_close_matches
-
-            near = get_close_matches(unknown[0], places, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(self.names[:6])}, ..."
-            raise ModelError(f"{what}: there is no free parameter {unknown[0]}{hint}")
-        x = x.copy()
-        for name, value in values.items():
-            x[places[name]] = value
-        return self._vector(what, x)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ModelError(f"max_iterations={value!r} must be a positive whole number")
-    return int(value)
+        x = overridden("params", self.start(), params, self.names) if isinstance(params, Mapping) else params
+        return float(self.marginal.value_and_grad(as_vector("params", x, self.names))[0])

@@ -19,8 +19,19 @@ LAYERS = (
     {"estimate"},
     {"results"},
     {
-        *("", "api", "api_irt", "models", "models_glmm", "models_irt", "models_options", "models_student", "__main__"),
-        *("cli", "cli_data", "cli_fit", "cli_irt", "cli_irt_options", "cli_sample", "cli_info"),
+        *(
+            "",
+            "api",
+            "api_irt",
+            "models",
+            "models_glmm",
+            "models_irt",
+            "models_irt_options",
+            "models_options",
+            "models_student",
+            "__main__",
+        ),
+        *("cli", "cli_data", "cli_fit", "cli_irt", "cli_irt_options", "cli_irt_tables", "cli_sample", "cli_info"),
         *("cli_options", "cli_tables"),
     },
 )

@@ -21,7 +21,7 @@ class Kind(Protocol):
     linear: bool
 
     def names(self, n_categories: int) -> tuple[str, ...]:
-        """The m parameters of an item beside its slopes, by mirt's names: ("d", "g", "u"), ("d1", "d2")."""
+        """The m parameters of an item beside its slopes, by mirt's names: ("d",), ("d", "c", "u"), ("d1", "d2")."""
         ...
 
     def log_table(self, xp: Any, eta: Any, own: Any, n_categories: int) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from jmix.responses.data import IntArray, Responses
 
@@ -26,10 +25,12 @@ def item_components(responses: Responses) -> IntArray:
     Parts share no person. They are numbered from 0 in the order of their first item.
     """
     label = np.arange(responses.n_items, dtype=np.int32)
+    if responses.table is not None and (responses.table[:FIRST] >= 0).all(axis=1).any():
+        return np.zeros_like(label)
     for person, item, _ in _chunks(responses):
         n = int(person.max(initial=-1)) + 1
         edges = _sparse(person, n + label[item].astype(np.int64), n + responses.n_items)
-        parts = connected_components(edges, directed=False)[1]
+        parts = _components(edges, directed=False)
         label = _numbered(parts[n:][label])
         if label.max() == 0:
             break
@@ -52,7 +53,7 @@ def conditional_components(responses: Responses) -> IntArray:
         source = np.concatenate([person[solved], n + label[item[failed]], n + arrows[0]])
         target = np.concatenate([n + label[item[solved]], person[failed], n + arrows[1]])
         size = n + int(label.max()) + 1
-        parts = connected_components(_sparse(source, target, size), directed=True, connection="strong")[1]
+        parts = _components(_sparse(source, target, size), directed=True)
         merged, count = _numbered(parts[n:]), int(label.max()) + 1
         label = merged[label]
         if label.max() == 0:
@@ -63,6 +64,8 @@ def conditional_components(responses: Responses) -> IntArray:
 
 def _contracted(source: Index, target: Index, n: int, parts: int) -> Index:
     """Arrows between parts that lead through persons, so that the persons can be forgotten."""
+    from scipy.sparse import coo_array
+
     leaves, enters = source < n, target < n
     into = coo_array((np.ones(int(enters.sum())), (source[enters] - n, target[enters])), shape=(parts, n))
     out_of = coo_array((np.ones(int(leaves.sum())), (source[leaves], target[leaves] - n)), shape=(n, parts))
@@ -92,7 +95,17 @@ def _chunks(responses: Responses) -> Iterator[tuple[Index, Index, npt.NDArray[np
         start, rows = stop, min(4 * rows, most)
 
 
-def _sparse(source: Index, target: Index, size: int) -> coo_array:
+def _components(edges: Any, *, directed: bool) -> IntArray:
+    """Part of each node; strongly connected parts where edges have a direction."""
+    from scipy.sparse.csgraph import connected_components
+
+    found: IntArray = connected_components(edges, directed=directed, connection="strong")[1]
+    return found
+
+
+def _sparse(source: Index, target: Index, size: int) -> Any:
+    from scipy.sparse import coo_array
+
     return coo_array((np.ones(source.size), (source, target)), shape=(size, size))
 
 

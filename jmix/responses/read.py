@@ -35,7 +35,8 @@ def read_responses(
         items: of a table, the columns that are items; the others become person data. Of a list, the items to keep.
         weights, group, cluster: a column of ``responses`` (in a list, constant within person) or of ``data``, or the
             values: (N,) in the order of the persons, or one a row of a list. The columns are taken out of the items.
-            Weights are positive: how often each person counts.
+            Weights are positive: how often each person counts. Groups are sorted, or in the order of their categories;
+            the first one is the reference.
         data: person data, a table with a row for each person: matched by a column named as ``person``, by the index, or
             by the place of the rows.
         item_data: item data, a table with a row for each item: matched by a column "item", by the index, or by place.

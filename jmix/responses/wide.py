@@ -137,7 +137,10 @@ def _chosen(frame: Frame, items: Sequence[str], taken: list[str]) -> list[Any]:
 
 
 def _labels(frame: Frame, person: str) -> pd.Index[Any]:
-    labels = pd.Index(frame.column(person), name=person)
+    column = frame.column(person)
+    if isinstance(getattr(column, "dtype", None), pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    labels = pd.Index(column, name=person)
     if labels.hasnans:
         raise DataError(f"the column {person!r} has missing labels of persons; fill them, or leave person= out")
     if labels.has_duplicates:

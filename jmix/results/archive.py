@@ -49,7 +49,8 @@ FIT = Kind("jmix-fit", "fit", "fit", "jmix.load_fit", 1)
 POSTERIOR = Kind("jmix-posterior", "posterior", "sample", "jmix.load_posterior", 1)
 GLMM = Kind("jmix-glmm", "fit", "fit", "jmix.load_fit", 1)
 IRT = Kind("jmix-irt", "fit", "fit", "jmix.load_fit", 1)
-KINDS = {kind.name: kind for kind in (FIT, GLMM, IRT, POSTERIOR)}
+CML = Kind("jmix-cml", "fit", "fit", "jmix.load_fit", 1)
+KINDS = {kind.name: kind for kind in (FIT, GLMM, IRT, CML, POSTERIOR)}
 
 
 def write(path: str | Path, kind: Kind, meta: dict[str, Any], arrays: Arrays) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from jmix.estimate.lmm import LmmSolution
 from jmix.estimate.objective import build_objective
 from jmix.estimate.status import Status
-from jmix.results.archive import FIT, GLMM, IRT, UNREADABLE, Arrays, damaged, floats, read, require, write
+from jmix.results.archive import CML, FIT, GLMM, IRT, UNREADABLE, Arrays, damaged, floats, read, require, write
 from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
 
 if TYPE_CHECKING:
     from jmix.results.fit import Fit
     from jmix.results.glmm_fit import GlmmFit
+    from jmix.results.irt.cml_result import CmlFit
     from jmix.results.irt.fit import IrtFit
 
 _SOLUTION = ("theta", "phi", "hessian", "beta", "vcov", "contrast")
@@ -40,13 +41,13 @@ def save(fit: Fit, path: str | Path) -> None:
     write(path, FIT, meta, arrays)
 
 
-def load_fit(path: str | Path) -> Fit | GlmmFit | IrtFit:
+def load_fit(path: str | Path) -> Fit | GlmmFit | IrtFit | CmlFit:
     """Read a fit that its ``save`` wrote: it does all that the original did. Nothing in the file is executed.
 
     Raises:
         DataError: there is no such file, it is not a saved fit, it is damaged, or a later version of jmix wrote it.
     """
-    meta, arrays = read(path, FIT, GLMM, IRT)
+    meta, arrays = read(path, FIT, GLMM, IRT, CML)
     try:
         if meta["kind"] == FIT.name:
             return _build(meta, arrays)
@@ -54,6 +55,10 @@ def load_fit(path: str | Path) -> Fit | GlmmFit | IrtFit:
             from jmix.results.irt import io
 
             return io.unpack(meta, arrays)
+        if meta["kind"] == CML.name:
+            from jmix.results.irt import cml_io
+
+            return cml_io.unpack(meta, arrays)
         from jmix.results.glmm_io import unpack
 
         return unpack(meta, arrays)

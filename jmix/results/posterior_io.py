@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from jmix.estimate.objective import build_objective
 from jmix.results.archive import POSTERIOR, UNREADABLE, Arrays, damaged, floats, read, require, write
 from jmix.results.design_io import pack_design, pack_spec, unpack_design, unpack_spec
 from jmix.results.glmm_io import pack_glmm_design, unpack_glmm_design
+from jmix.results.irt.posterior_io import MARK, unpack
 from jmix.results.posterior_glmm import GlmmPosterior
 from jmix.results.prior_io import pack_priors, unpack_glmm_priors, unpack_priors
 from jmix.spec.covariance import CovarianceSpec
@@ -113,6 +114,8 @@ def _points(post: GlmmPosterior) -> int:
 def _build(meta: dict[str, Any], arrays: Arrays) -> Posterior:
     from jmix.results.posterior import Posterior
 
+    if meta.get("model") == MARK:
+        return cast("Posterior", unpack(meta, arrays))
     if "objective" in meta:
         return _build_general(meta, arrays)
     design = unpack_design(meta["design"], arrays)

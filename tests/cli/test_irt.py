@@ -36,7 +36,7 @@ def test_conditional_fit_prints_and_writes(folder: Path, capsys: pytest.CaptureF
     assert err == "" and out.startswith(str(fit))
     assert {file.name for file in (folder / "o").iterdir()} == {
         "items.csv", "thresholds.csv", "scores.csv", "score_table.csv", "vcov.csv", "fit.csv",
-        "summary.txt", "summary.md",
+        "coef.csv", "itemfit.csv", "personfit.csv", "summary.txt", "summary.md", "fit.npz",
     }  # fmt: skip
     items = pd.read_csv(folder / "o" / "items.csv", index_col="item")
     np.testing.assert_allclose(items, fit.items(), rtol=1e-10)
@@ -166,6 +166,22 @@ def test_mistakes_are_one_line(refuse: Callable[..., str], words: tuple[str, ...
     import re
 
     assert re.search(message, refuse("irt", "MathExam14W", *words))
+
+
+def test_a_parquet_file_by_blocks(folder: Path, capsys: pytest.CaptureFixture[str], fit: Any) -> None:
+    pytest.importorskip("pyarrow")
+    jmix.load_data("MathExam14W")[EXAM[:5]].to_parquet("exam.parquet")
+    assert main(["irt", "exam.parquet", "--stream", "--itemtype", "2PL", "--out", "o", "--quiet"]) == 0
+    assert "by blocks" in capsys.readouterr().err
+    items = pd.read_csv(folder / "o" / "items.csv", index_col="item")
+    np.testing.assert_allclose(items[["a", "d"]], fit.items()[["a", "d"]], atol=1e-4)
+    assert not (folder / "o" / "scores.csv").exists()
+
+
+def test_only_parquet_files_are_streamed(refuse: Callable[..., str], folder: Path) -> None:
+    assert "--stream is for a .parquet file" in refuse("irt", "MathExam14W", "--stream")
+    (folder / "bad.parquet").write_text("no")
+    assert "damaged" in refuse("irt", "bad.parquet", "--stream")
 
 
 def test_an_unknown_file(refuse: Callable[..., str]) -> None:

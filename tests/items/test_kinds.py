@@ -49,6 +49,10 @@ def test_definition(name: str) -> None:
     np.testing.assert_allclose(table, np.swapaxes(exact, 1, 2), rtol=2e-14, atol=3e-16)
 
 
+DIFFERENTIATED = [name for name in CASES if name not in ("graded two", "gpcm")]
+"""Cases whose JAX programs are compiled; the rating scale model's is that of partial credit."""
+
+
 def wide_case(name: str) -> tuple[Any, int, np.ndarray, np.ndarray]:
     kind, k, eta, own = case(name)
     return kind, k, np.concatenate([eta, np.broadcast_to(FAR, (3, FAR.size))], axis=1), own
@@ -82,12 +86,11 @@ def in_jax(name: str) -> dict[str, Any]:
             "reverse": [*gradient(eta, free), *product],
         }
 
-    with runtime.float64():
-        out = jax.jit(everything)(jnp.asarray(eta), jnp.asarray(np.where(finite, own, 0.0)))
+    out = runtime.Program(everything)(eta, np.where(finite, own, 0.0))
     return jax.tree_util.tree_map(np.asarray, out)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_jax_equals_numpy_and_derivatives_are_finite(name: str) -> None:
     kind, k, eta, own = wide_case(name)
     out = in_jax(name)
@@ -95,7 +98,7 @@ def test_jax_equals_numpy_and_derivatives_are_finite(name: str) -> None:
     assert all(np.isfinite(part).all() for part in out["reverse"])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_derivatives_in_eta(name: str) -> None:
     """Closed forms against JAX's own derivatives of the log probabilities."""
     kind, k, eta, own = wide_case(name)
@@ -201,5 +204,8 @@ def test_unknown_kind() -> None:
 
 
 def test_import_without_jax() -> None:
-    code = "import sys, jmix.items, jmix.responses.data; sys.exit('jax' in sys.modules or 'numpyro' in sys.modules)"
+    code = (
+        "import sys, jmix.items, jmix.spec.irt.build, jmix.spec.irt.priors; "
+        "sys.exit('jax' in sys.modules or 'numpyro' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

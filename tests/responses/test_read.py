@@ -172,6 +172,8 @@ def test_columns_of_persons_are_taken_out_of_the_items() -> None:
     assert read.clusters is not None and read.clusters.tolist() == [3, 7]
     assert read.cluster is not None and read.cluster.tolist() == [1, 1, 0, 0]
     assert read.persons.tolist() == list("wxyz")
+    labelled = read_responses(data.astype({"id": "category"})[["a", "id"]], person="id")
+    assert not isinstance(labelled.persons, pd.CategoricalIndex) and labelled.persons.equals(read.persons)
     chosen = read_responses(data, items=["c", "a"], person="id")
     assert chosen.items == ("c", "a") and chosen.data is not None
     assert set(chosen.data.columns) == {"b", "w", "sex", "school"}

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 found = {name: archive[name] for name in ("format", "key", "x", "value")}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"the checkpoint {self.path} cannot be read ({error}): delete it to start anew") from None
         x = np.asarray(found["x"], dtype=np.float64)
         if int(found["format"]) != FORMAT or str(found["key"]) != self.key or x.shape != start.shape:

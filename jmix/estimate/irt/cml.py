@@ -38,6 +38,9 @@ NEAR = 1e-8
 DEAR = 2e7
 """Work of an exact Hessian, in terms of sums, from which the search does with one or two."""
 
+LOOSE = 1000.0
+"""Standard error of the thresholds, in logits, that is taken for infinite."""
+
 RUNAWAY = 40.0
 """Log easiness beyond which an estimate is taken for infinite."""
 
@@ -138,6 +141,7 @@ def fit_conditional(data: CmlData, design: CmlDesign, start: FloatArray | None =
     search.run(search.exact, TOLERANCE)
     if not search.fresh:
         search.hessian = search.exact()
+    _check_determined(data, design, search.hessian)
     decrement = _newton_step(search.grad, search.hessian)[1]
     arrived = decrement <= max(1e-10, 1e-14 * (1.0 + abs(search.value)))
     return CmlSolution(
@@ -222,8 +226,21 @@ def _check_finite(data: CmlData, design: CmlDesign, eta: FloatArray) -> None:
     c = design.matrix @ eta
     if np.all(np.abs(c) < RUNAWAY * data.step):
         return
-    worst = int(np.argmax(np.abs(c) / data.step))
-    raise DataError(
-        f"conditional estimates do not exist: that of category {data.step[worst]} of item "
-        f"{data.items[data.owner[worst]]!r} runs to infinity; merge it with a neighbour, or leave the item out"
+    raise _runaway(data, np.abs(c) / data.step)
+
+
+def _check_determined(data: CmlData, design: CmlDesign, hessian: FloatArray) -> None:
+    """Refuse a maximum at infinity, where the information has all but vanished in some direction."""
+    values, vectors = np.linalg.eigh(-hessian)
+    shape = design.matrix @ vectors[:, 0]
+    if values[0] * LOOSE**2 > float(shape @ shape) / shape.size:
+        return
+    raise _runaway(data, np.abs(shape) / data.step)
+
+
+def _runaway(data: CmlData, size: FloatArray) -> DataError:
+    worst = int(np.argmax(size))
+    return DataError(
+        f"conditional estimates do not exist: those of item {data.items[data.owner[worst]]!r} (category "
+        f"{data.step[worst]}) run to infinity; merge a rare category with a neighbour, or leave the item out"
     )

@@ -78,6 +78,8 @@ def cml_data(responses: Responses) -> CmlData:
     )
     totals = _totals(responses, weight, offset, owner.size)
     _check_totals(responses, totals, owner, step)
+    lowest = counts.reshape(maximum.size, -1).sum(axis=1) @ answered - np.bincount(owner, weights=totals)
+    _check_lowest(responses, lowest, float(weight.sum()))
     return CmlData(
         responses.items,
         owner,
@@ -151,6 +153,8 @@ def _places(answered: npt.NDArray[np.bool_], offset: npt.NDArray[np.intp], top: 
 
 
 def _check_existence(responses: Responses) -> None:
+    if responses.n_items < 2:
+        raise DataError("conditional estimates compare items with each other: there must be two or more")
     part = conditional_components(responses)
     if part.max() == 0:
         return
@@ -172,4 +176,16 @@ def _check_totals(responses: Responses, totals: FloatArray, owner: IntArray, ste
             f"conditional estimates do not exist: category {label} of item {responses.items[owner[first]]!r} was "
             "chosen only by persons with the lowest or the highest score; merge it with a neighbour, or leave the "
             "item out"
+        )
+
+
+def _check_lowest(responses: Responses, lowest: FloatArray, total: float) -> None:
+    """``lowest``: (J,) informative persons in the lowest category."""
+    empty = np.flatnonzero(lowest <= 1e-12 * total)
+    if empty.size:
+        j = int(empty[0])
+        raise DataError(
+            f"conditional estimates do not exist: category {responses.categories[j][0]} of item "
+            f"{responses.items[j]!r} was chosen only by persons with the lowest score; merge it with its neighbour, or "
+            "leave the item out"
         )

@@ -38,11 +38,12 @@ def observed_blocks(marginal: Marginal, sample: Sample, x: FloatArray) -> Blocks
     items share, and the latent distribution, have the information of complete data, one by one.
     """
     spec, own = marginal.spec, getattr(marginal, "item_blocks", None)
+    blocks: Blocks = [] if own is None else [(places, -block) for places, block in own(x)]
+    if own is not None and not _missing(blocks, x.size).size:
+        return blocks
     chain = number_jacobian(spec)
     by_x = sparse.csr_matrix(chain.T @ _information(marginal, sample, x) @ chain)
-    if own is not None:
-        blocks = [(places, -block) for places, block in own(x)]
-    else:
+    if own is None:
         blocks = _expected_blocks(spec, chain, by_x)
     alone = by_x.diagonal() + latent_information(spec, unpack(np, spec, x), sample, chain)
     return blocks + [(np.array([i]), alone[i : i + 1, None]) for i in _missing(blocks, x.size)]

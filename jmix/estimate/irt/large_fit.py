@@ -112,6 +112,9 @@ def _maximise(
     objective: LargeObjective, sample: Sample, start: FloatArray, options: LargeOptions
 ) -> tuple[LargeSpace, LargeSearch]:
     prior, _, bend = objective.prior(start)
+    if not np.isfinite(prior):
+        start = objective.inside(start)
+        prior, _, bend = objective.prior(start)
     scale = scale_of(objective.marginal.spec, start, sample, -bend if np.isfinite(prior) else None)
     with Course(options.progress) as course:
         space = LargeSpace(objective, start, scale.root, course)

@@ -21,6 +21,9 @@ from jmix.spec.irt.spec import full_vector
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[int, float, float], None]
 
+MARGIN = 0.1
+"""Distance of a starting value from the end of its prior's support."""
+
 
 @dataclass(eq=False)
 class LargeObjective:
@@ -63,6 +66,19 @@ class LargeObjective:
             np.add.at(first, at, np.asarray(slope))
             np.add.at(second, at, np.asarray(bend))
         return total, self.chain.T @ first, self.chain.power(2).T @ second
+
+    def inside(self, x: FloatArray) -> FloatArray:
+        """The point with every parameter moved into the support of its own prior, where it was outside."""
+        if not isinstance(self.density, PriorDensity):
+            return x
+        own = self.density
+        low, high = np.full(len(own.spec.table.names), -np.inf), np.full(len(own.spec.table.names), np.inf)
+        for term, at, scalar in zip(own.terms, own.places, own.scalars, strict=True):
+            if term.scale == "value" and term.plan.on == "value":
+                margin = min(MARGIN, 0.25 * (scalar.high - scalar.low))
+                low[at], high[at] = scalar.low + margin, scalar.high - margin
+        free = own.spec.table.free
+        return np.asarray(np.clip(x, low[free], high[free]))
 
     def evaluate(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient (P,); -inf where the model does not exist."""

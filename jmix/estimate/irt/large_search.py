@@ -42,6 +42,9 @@ DEFLATE = 1
 SUFFICIENT, CURVED = 1e-4, 0.9
 """Constants of the weak Wolfe conditions (Nocedal & Wright 2006, section 3.1)."""
 
+IDLE = 3
+"""Steps without halving the decrement, once it is below the rounding error of the value, that end the search."""
+
 TRIES = 20
 """Evaluations of one line search at most."""
 
@@ -199,7 +202,7 @@ def orthonormal(rows: FloatArray) -> FloatArray:
 
 
 def _run(search: LargeSearch, limit: int, tolerance: float, visit: Callable[[LargeSearch], Any] | None) -> None:
-    restarted = False
+    restarted, least, idle = False, np.inf, 0
     for iteration in range(limit):
         noise = max(search.noise, search.at.noise)
         if iteration == DEFLATE and len(search.soft):
@@ -211,12 +214,16 @@ def _run(search: LargeSearch, limit: int, tolerance: float, visit: Callable[[Lar
             search.forget()
             direction = -search.direction(search.at.gradient)
             slope = float(search.at.gradient @ direction)
-        if -0.5 * slope <= max(tolerance, noise) and (iteration > 2 or -0.5 * slope <= 1e-3 * tolerance):
+        decrement = -0.5 * slope
+        idle = idle + 1 if decrement > 0.5 * least else 0
+        least = min(least, decrement)
+        lost = decrement <= noise and idle >= IDLE
+        if lost or (decrement <= tolerance and (iteration > 2 or decrement <= 1e-3 * tolerance)):
             search.settled = True
             return
         if line_search(search, direction, slope, noise):
             restarted = False
-            log.info("step %d: -log likelihood %.6f, decrement %.2e", iteration, search.at.value, -0.5 * slope)
+            log.info("step %d: -log likelihood %.6f, decrement %.2e", iteration, search.at.value, decrement)
             if visit is not None:
                 visit(search)
             continue

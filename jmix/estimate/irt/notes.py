@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ LOGIT_FLAT = -7.0
 
 FAR = 15.0
 """Intercept at which nearly everybody answers in the same way."""
+
+WEAK = 20.0
+"""Standard error, relative to the estimate or to one, beyond which the data say nothing of a parameter."""
 
 MOST = 8
 """Most names in one note."""
@@ -64,7 +68,14 @@ def degenerate(spec: IrtSpec, x: FloatArray) -> bool:
     v = full_vector(np, spec, x)
     free = np.zeros(v.size, dtype=np.bool_)
     free[spec.table.free] = True
-    return bool(runaway(spec, x).any()) or any(True for _ in _latent(spec, v, free))
+    return bool(runaway(spec, x).any()) or steepest(spec, x) > STEEP or any(True for _ in _latent(spec, v, free))
+
+
+def steepest(spec: IrtSpec, x: FloatArray) -> float:
+    """Largest slope per standard deviation of theta."""
+    v = full_vector(np, spec, x)
+    sd = np.abs(v[spec.sd])[:, None, :]
+    return max(float(np.sqrt(np.sum((v[block.slopes] * sd) ** 2, axis=-1)).max()) for block in spec.blocks)
 
 
 def _slopes(spec: IrtSpec, v: FloatArray, free: BoolArray) -> Iterator[str]:
@@ -167,6 +178,21 @@ def _unidentified(spec: IrtSpec, lost: BoolArray) -> Iterator[str]:
             f"not identified by the data: {_names(names)}; their standard errors are infinite: fix some of them, "
             "constrain them to be equal, or give priors"
         )
+
+
+def weak_notes(spec: IrtSpec, x: FloatArray, vcov: Any) -> tuple[str, ...]:
+    """What the data say next to nothing of: finite standard errors beyond any use."""
+    if vcov is None:
+        return ()
+    se = np.sqrt(np.maximum(vcov.diagonal(), 0.0))
+    weak = np.isfinite(se) & (se > WEAK * np.maximum(1.0, np.abs(x)))
+    if not weak.any():
+        return ()
+    names = [spec.table.free_names[i] for i in np.flatnonzero(weak)]
+    return (
+        f"weakly identified: {_names(names)} (standard errors above {WEAK:g}); fix or equate parameters, add items, or "
+        "give priors",
+    )
 
 
 def _names(names: Sequence[str]) -> str:

@@ -15,6 +15,9 @@ from jmix.spec.irt.spec import IrtSpec
 
 FloatArray = npt.NDArray[np.float64]
 
+SINGLE = 4e-7
+"""Relative rounding error of one person's log likelihood in float32, with some room."""
+
 
 @dataclass(eq=False)
 class IrtObjective:
@@ -22,11 +25,12 @@ class IrtObjective:
 
     Attributes:
         marginal: the log likelihood. spec: the specification with the priors in force, that of the likelihood by
-            default. seconds: spent in values and gradients, and in Hessians.
+            default. persons: N, the sum of the weights. seconds: spent in values and gradients, and in Hessians.
     """
 
     marginal: Marginal
     spec: IrtSpec | None = None
+    persons: float = 1.0
     seconds: dict[str, float] = field(default_factory=lambda: {"gradients": 0.0, "hessians": 0.0})
 
     @cached_property
@@ -52,6 +56,16 @@ class IrtObjective:
         out = np.asarray(self.marginal.hessian(x))
         self.seconds["hessians"] += time.perf_counter() - begun
         return out if self.prior is None else out + self.prior.evaluate(x)[2]
+
+    def noise(self, value: float) -> float:
+        """Rounding error of a value beyond that of its last digits: from persons computed in float32.
+
+        Their errors are independent, so that their sum is off by about ``1e-7 |value| / sqrt(N)``; the gradient's share
+        is far below a standard error.
+        """
+        if self.marginal.integration.precision != "float32":
+            return 0.0
+        return SINGLE * abs(value) / float(np.sqrt(max(self.persons, 1.0)))
 
     def log_prior(self, x: FloatArray) -> float:
         """Log prior at x; 0 without priors."""

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 
 from jmix import runtime
 from jmix.estimate.irt.person_solve import jacobian, log_determinant, solve_line, solve_space
-from jmix.estimate.irt.person_terms import Kinds, Part, log_likelihood, terms
+from jmix.estimate.irt.person_terms import Kinds, Part, information, line_equation, log_likelihood
 
 Array = Any
+
+MANY_MAXIMA = ("logistic4",)
+"""Kinds whose log likelihood is not concave in theta."""
 
 
 def _estimate(
@@ -23,49 +26,49 @@ def _estimate(
         start, mean: (n, D). precision: (D, D) of the prior. limit: (n,) largest component in absolute value.
         method: "MAP", "ML" or "WLE".
     """
+    if start.shape[1] == 1:
+        return _on_line(parts, start, mean, precision, limit, kinds=kinds, method=method)
+    return _in_space(parts, start, mean, precision, limit, kinds=kinds, method=method)
 
-    def prior(theta: Array) -> Array:
-        r = theta - mean
-        return -0.5 * ((r @ precision) * r).sum(axis=1)
 
+def _on_line(
+    parts: tuple[Part, ...], start: Array, mean: Array, precision: Array, limit: Array, *, kinds: Kinds, method: str
+) -> tuple[Array, Array, Array]:
+    def equation(theta: Array) -> tuple[Array, Array]:
+        value, slope = line_equation(kinds, parts, theta, method == "WLE")
+        if method != "MAP":
+            return value, slope
+        return value - precision[0, 0] * (theta - mean)[:, 0], slope - precision[0, 0]
+
+    concave = method == "ML" and not any(name in MANY_MAXIMA for name, _ in kinds)
+    theta = solve_line(equation, start, limit, concave)
+    loss = _beyond(kinds, parts, theta, limit) if method == "ML" else jnp.zeros_like(limit)
+    return theta, -equation(theta)[1][:, None, None], loss
+
+
+def _in_space(
+    parts: tuple[Part, ...], start: Array, mean: Array, precision: Array, limit: Array, *, kinds: Kinds, method: str
+) -> tuple[Array, Array, Array]:
     def objective(theta: Array) -> Array:
+        value = log_likelihood(kinds, parts, theta)
         if method == "MAP":
-            return log_likelihood(kinds, parts, theta) + prior(theta)
-        if method == "ML":
-            return log_likelihood(kinds, parts, theta)
-        found = terms(kinds, parts, theta)
-        return found.loglik + 0.5 * log_determinant(found.information)
+            r = theta - mean
+            return value - 0.5 * ((r @ precision) * r).sum(axis=1)
+        return value if method == "ML" else value + 0.5 * log_determinant(information(kinds, parts, theta))
 
     def equation(theta: Array) -> Array:
-        if method == "WLE" and theta.shape[1] == 1:
-            return _warm(kinds, parts, theta)
         return jax.grad(lambda t: objective(t).sum())(theta)
 
-    def information(theta: Array) -> Array:
-        found = terms(kinds, parts, theta).information
+    def curvature(theta: Array) -> Array:
+        found = information(kinds, parts, theta)
         return found + precision if method == "MAP" else found
 
-    if start.shape[1] == 1:
-        theta = solve_line(equation, start, limit)
-    else:
-        theta = solve_space(objective, equation, information, start, limit)
-    loss = _beyond(kinds, parts, theta, limit) if method == "ML" else jnp.zeros_like(limit)
-    return theta, -jacobian(equation, theta), loss
-
-
-def _warm(kinds: Kinds, parts: tuple[Part, ...], theta: Array) -> Array:
-    """(n, 1) Warm's (1989, eq. 7) estimating function ``l' + J / (2 I)``; of more than two categories with Samejima's
-    (1993) J.
-    """
-    gradient = jax.grad(lambda t: log_likelihood(kinds, parts, t).sum())(theta)
-    found = terms(kinds, parts, theta)
-    return gradient + (found.bias / (2.0 * jnp.maximum(found.information[:, 0, 0], 1e-300)))[:, None]
+    theta = solve_space(objective, equation, curvature, start, limit)
+    return theta, -jacobian(equation, theta), jnp.zeros_like(limit)
 
 
 def _beyond(kinds: Kinds, parts: tuple[Part, ...], theta: Array, limit: Array) -> Array:
-    """(n,) signed: how much higher the likelihood of one dimension is at a limit than at the estimate; else zero."""
-    if theta.shape[1] > 1:
-        return jnp.zeros_like(limit)
+    """(n,) how much higher the likelihood is at a limit than at the estimate, negative at the lower; else zero."""
     here = log_likelihood(kinds, parts, theta)
     up = log_likelihood(kinds, parts, limit[:, None]) - here
     down = log_likelihood(kinds, parts, -limit[:, None]) - here

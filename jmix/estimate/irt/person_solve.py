@@ -10,10 +10,14 @@ import jax.numpy as jnp
 
 Array = Any
 Equation = Callable[[Array], Array]
+Pair = Callable[[Array], tuple[Array, Array]]
 
 MAX_STEPS = 100
 TOLERANCE = 1e-10
 HALVINGS = 30
+
+ROUNDING = 1e-6
+"""Derivative of a log likelihood that far out, relative to slopes of one, from which on it is not zero."""
 
 
 def jacobian(equation: Equation, theta: Array) -> Array:
@@ -25,32 +29,38 @@ def jacobian(equation: Equation, theta: Array) -> Array:
     return jnp.stack(columns, axis=-1)
 
 
-def solve_line(equation: Equation, start: Array, limit: Array) -> Array:
+def solve_line(equation: Pair, start: Array, limit: Array, concave: bool) -> Array:
     """(n, 1) roots where the equation goes from positive to negative, within ``limit`` (n,) of zero.
 
-    Newton steps of at most one unit of ``limit / 10``, kept inside a bracket that every evaluation narrows; without a
-    root the estimate comes to stand on the limit.
+    Newton steps of at most a tenth of the limit, kept inside a bracket that every evaluation narrows; without a root
+    the estimate comes to stand on the limit.
+
+    Args:
+        equation: of theta (n, 1), gives values and derivatives (n,). concave: it falls everywhere, so that a value
+            not below zero at the upper limit means that there is no root.
     """
+    longest = limit / 10.0
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        theta, low, high, _, count = state
-        tangent = jnp.ones_like(theta)
-        g, slope = (v[:, 0] for v in jax.jvp(equation, (theta,), (tangent,)))
-        at = theta[:, 0]
+        at, low, high, moved, count = state
+        g, slope = equation(at[:, None])
         low, high = jnp.where(g > 0, at, low), jnp.where(g > 0, high, at)
-        longest = limit / 10.0
         newton = jnp.where(slope < 0, -g / jnp.where(slope < 0, slope, -1.0), jnp.sign(g) * longest)
         new = at + jnp.clip(newton, -longest, longest)
         new = jnp.where((new <= low) | (new >= high), 0.5 * (low + high), new)
-        moved = jnp.where(g == 0, 0.0, new - at)
-        return jnp.where(g == 0, at, new)[:, None], low, high, jnp.abs(moved), count + 1
+        there = (jnp.abs(newton) <= TOLERANCE) | (moved == 0)
+        new = jnp.where(there, at, new)
+        return new, low, high, jnp.abs(new - at), count + 1
 
     def going(state: tuple[Array, ...]) -> Array:
         return (state[4] < MAX_STEPS) & jnp.any(state[3] > TOLERANCE)
 
-    first = jnp.clip(start[:, 0], -0.99 * limit, 0.99 * limit)[:, None]
-    state = (first, -limit, limit, jnp.full_like(limit, jnp.inf), jnp.array(0))
-    return jax.lax.while_loop(going, step, state)[0]
+    first, moved = jnp.clip(start[:, 0], -0.99 * limit, 0.99 * limit), jnp.full_like(limit, jnp.inf)
+    if concave:
+        up, down = equation(limit[:, None])[0] > -ROUNDING, equation(-limit[:, None])[0] < ROUNDING
+        first = jnp.where(up & ~down, limit, jnp.where(down & ~up, -limit, first))
+        moved = jnp.where(up ^ down, 0.0, moved)
+    return jax.lax.while_loop(going, step, (first, -limit, limit, moved, jnp.array(0)))[0][:, None]
 
 
 def solve_space(objective: Equation, equation: Equation, information: Equation, start: Array, limit: Array) -> Array:

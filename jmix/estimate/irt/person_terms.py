@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jmix.items import kind_of
+from jmix.items.derivatives import eta_derivatives
 
 Array = Any
 
@@ -26,19 +26,6 @@ class Part(NamedTuple):
     code: Array
 
 
-class Terms(NamedTuple):
-    """Sums over the responses of each of n persons.
-
-    Attributes:
-        loglik: (n,). information: (n, D, D) expected (Fisher) information. bias: (n,) of one dimension
-            ``sum_j sum_k P' P'' / P``, Samejima's (1993) extension of Warm's J; zeros otherwise.
-    """
-
-    loglik: Array
-    information: Array
-    bias: Array
-
-
 Kinds = tuple[tuple[str, int], ...]
 """(name, number of categories) of each part."""
 
@@ -53,23 +40,42 @@ def log_likelihood(kinds: Kinds, parts: tuple[Part, ...], theta: Array) -> Array
     return total
 
 
-def terms(kinds: Kinds, parts: tuple[Part, ...], theta: Array) -> Terms:
-    """Log likelihood, information and bias term at theta (n, D)."""
+def information(kinds: Kinds, parts: tuple[Part, ...], theta: Array) -> Array:
+    """(n, D, D) expected (Fisher) information of the answered items at theta (n, D)."""
     n, d = theta.shape
-    loglik, bias = jnp.zeros(n, theta.dtype), jnp.zeros(n, theta.dtype)
-    information = jnp.zeros((n, d, d), theta.dtype)
+    total = jnp.zeros((n, d, d), theta.dtype)
     for (name, n_categories), part in zip(kinds, parts, strict=True):
         eta, own, code = _rows(part, theta)
-        table, first, second = _derivatives(name, n_categories, eta, own)
-        p = jnp.exp(table)
-        answered = code >= 0
-        info = _per_person(part, jnp.where(answered, (p * first**2).sum(axis=1), 0.0))
-        loglik = loglik + _per_person(part, _observed(table, code)).sum(axis=-1)
-        information = information + _spread(part, info)
-        if d == 1:
-            skew = jnp.where(answered, (p * first * (second + first**2)).sum(axis=1), 0.0)
-            bias = bias + (_slopes(part)[..., 0] ** 3 * _per_person(part, skew)).sum(axis=-1)
-    return Terms(loglik, information, bias)
+        table, first, _, _ = _derivatives(name, n_categories, eta, own)
+        info = jnp.where(code >= 0, (jnp.exp(table) * first**2).sum(axis=1), 0.0)
+        total = total + _spread(part, _per_person(part, info))
+    return total
+
+
+def line_equation(kinds: Kinds, parts: tuple[Part, ...], theta: Array, weighted: bool) -> tuple[Array, Array]:
+    """(n,) derivative of the log likelihood of one dimension at theta (n, 1), and its derivative.
+
+    Args:
+        weighted: add Warm's (1989, eq. 7) ``J / (2 I)``, where ``J = sum P' P'' / P`` over items and categories, which
+            with more than two is Samejima's (1993).
+    """
+    score, slope, info, info_slope, bias, bias_slope = (jnp.zeros(theta.shape[0], theta.dtype) for _ in range(6))
+    for (name, n_categories), part in zip(kinds, parts, strict=True):
+        eta, own, code = _rows(part, theta)
+        table, d1, d2, d3 = _derivatives(name, n_categories, eta, own)
+        a = _slopes(part)[..., 0]
+        score = score + (a * _per_person(part, _observed(d1, code))).sum(axis=-1)
+        slope = slope + (a**2 * _per_person(part, _observed(d2, code))).sum(axis=-1)
+        if weighted:
+            p = jnp.where((code >= 0)[:, None], jnp.exp(table), 0.0)
+            sums = (d1**2, d1 * (d2 + d1**2), d1**3 + 2.0 * d1 * d2, d1**4 + 4.0 * d1**2 * d2 + d2**2 + d1 * d3)
+            one, two, three, four = (_per_person(part, (p * value).sum(axis=1)) for value in sums)
+            info, bias = info + (a**2 * one).sum(axis=-1), bias + (a**3 * two).sum(axis=-1)
+            info_slope, bias_slope = info_slope + (a**3 * three).sum(axis=-1), bias_slope + (a**4 * four).sum(axis=-1)
+    if not weighted:
+        return score, slope
+    info = jnp.maximum(info, 1e-300)
+    return score + bias / (2.0 * info), slope + 0.5 * (bias_slope / info - bias / info * (info_slope / info))
 
 
 def _slopes(part: Part) -> Array:
@@ -106,15 +112,7 @@ def _observed(table: Array, code: Array) -> Array:
     return jnp.where(k == code[:, None], table, 0.0).sum(axis=1)
 
 
-def _derivatives(name: str, n_categories: int, eta: Array, own: Array) -> tuple[Array, Array, Array]:
-    """The log table and its first two derivatives in eta, each with categories on axis 1."""
-    one = jnp.ones_like(eta)
-
-    def value(e: Array) -> Array:
-        return kind_of(name).log_table(jnp, e, own, n_categories)
-
-    def slope(e: Array) -> tuple[Array, Array]:
-        return jax.jvp(value, (e,), (one,))
-
-    (table, first), (_, second) = jax.jvp(slope, (eta,), (one,))
-    return table, first, second
+def _derivatives(name: str, n_categories: int, eta: Array, own: Array) -> tuple[Array, Array, Array, Array]:
+    """The log table and its first three derivatives in eta, each with categories on axis 1."""
+    kind = kind_of(name)
+    return (kind.log_table(jnp, eta, own, n_categories), *eta_derivatives(kind, jnp, eta, own, n_categories))

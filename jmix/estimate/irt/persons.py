@@ -18,6 +18,9 @@ IntArray = npt.NDArray[np.int64]
 CHUNK = 8192
 """Most persons in one step."""
 
+ENTRIES = 1 << 21
+"""Most responses in one step, missing ones included."""
+
 FAR = 40.0
 """Units of 1 / (slope of the flattest answered item), or of the prior sd, from which on an estimate is infinite."""
 
@@ -120,6 +123,8 @@ def far_limits(spec: IrtSpec, values: Values, batch: Batch, sd: float) -> FloatA
 # --- batches --------------------------------------------------------------------------------------------------------
 def batches(responses: Responses, chunk: int = CHUNK) -> Iterator[Batch]:
     """The persons by group in chunks, padded to a power of two with persons who answered nothing."""
+    width = responses.n_items if responses.table is not None else 1
+    chunk = min(chunk, max(32, 1 << (ENTRIES // max(width, 1)).bit_length() - 1))
     group = responses.group if responses.group is not None else np.zeros(responses.n_persons, dtype=np.int32)
     for g in range(responses.n_groups):
         rows = np.flatnonzero(group == g)
@@ -137,9 +142,13 @@ def _sparse_batches(responses: Responses, g: int, rows: IntArray, chunk: int) ->
     counts = np.diff(long.start)[rows]
     rows = rows[np.argsort(counts, kind="stable")]
     counts = np.sort(counts)
-    for i in range(0, rows.size, chunk):
-        part, n = rows[i : i + chunk], counts[i : i + chunk]
-        width = _size(max(int(n.max()), 1), 1 << 30, least=4)
+    begin = 0
+    while begin < rows.size:
+        widest = _size(int(counts[min(begin + chunk, rows.size) - 1]), 1 << 30, least=4)
+        size = min(chunk, max(32, ENTRIES // widest))
+        part, n = rows[begin : begin + size], counts[begin : begin + size]
+        begin += size
+        width = _size(int(n[-1]), 1 << 30, least=4)
         places = long.start[part][:, None] + np.arange(width)
         given = np.arange(width) < n[:, None]
         places = np.where(given, places, 0)
@@ -150,7 +159,7 @@ def _sparse_batches(responses: Responses, g: int, rows: IntArray, chunk: int) ->
 
 
 def _size(n: int, most: int, least: int = 32) -> int:
-    return min(most, max(least, 1 << (n - 1).bit_length()))
+    return min(most, max(least, 1 << max(n - 1, 0).bit_length()))
 
 
 def _padded(a: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

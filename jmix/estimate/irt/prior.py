@@ -136,7 +136,7 @@ class GeneralPrior:
         import jax.numpy as jnp
 
         def value(x: Any) -> Any:
-            change = 0.0
+            change: Any = 0.0
             if self._asymptotes.size:
                 v = full_vector(jnp, self._spec, x)[self._asymptotes]
                 change = jnp.sum(jax.nn.log_sigmoid(v) + jax.nn.log_sigmoid(-v))

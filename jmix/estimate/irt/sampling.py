@@ -78,10 +78,9 @@ def find_mode(
     marginal: Marginal, spec: IrtSpec, sample: Sample, start: FloatArray, covariates: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """(P,) posterior mode in the free parameters and (P, P) the negative Hessian there, not necessarily definite."""
-    objective = IrtObjective(marginal, spec)
+    objective = IrtObjective(marginal, spec, float(sample.sizes.sum()))
     information = complete_information(spec, start, sample, covariates)
-    persons = max(float(sample.sizes.sum()), 1.0)
-    found = maximise(objective, start, information, persons, max_iterations=100)
+    found = maximise(objective, start, information, max_iterations=100)
     own = -objective.hessian(found.x) if found.information is None else found.information
     return found.x, np.asarray(own)
 

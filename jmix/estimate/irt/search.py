@@ -16,6 +16,7 @@ from jmix.estimate.newton import Point
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[int, float, float], None]
+Visit = Callable[[FloatArray, float], None]
 
 MOST = 300
 """Most parameters for which Hessians are computed during the search."""
@@ -31,13 +32,15 @@ class Space:
     """The objective in ``x = x0 + scale z``, as a negative value to minimise.
 
     Attributes:
-        scale: (P, P) inverse root of the complete-data information of one person. watch: told of every evaluation.
+        scale: (P, P) inverse root of the complete-data information of one person. watch, visit: told of
+            every evaluation, and of its point.
     """
 
     objective: IrtObjective
     x0: FloatArray
     scale: FloatArray
     watch: Watch | None = None
+    visit: Visit | None = None
     evaluations: int = 0
 
     def x(self, z: FloatArray) -> FloatArray:
@@ -46,13 +49,16 @@ class Space:
 
     def first(self, z: FloatArray) -> Point:
         """Value and gradient; infinite where the model does not exist."""
-        value, gradient = self.objective.evaluate(self.x(z))
+        x = self.x(z)
+        value, gradient = self.objective.evaluate(x)
         self.evaluations += 1
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
             return Point(np.inf, np.full(z.size, np.nan), None)
+        if self.visit is not None:
+            self.visit(x, value)
         if self.watch is not None:
             self.watch(self.evaluations, value, float(np.max(np.abs(gradient), initial=0.0)))
-        return Point(-value, -(self.scale.T @ gradient), None)
+        return Point(-value, -(self.scale.T @ gradient), None, cancelled=self.objective.noise(value))
 
     def second(self, z: FloatArray) -> FloatArray:
         """Exact Hessian."""
@@ -79,22 +85,25 @@ def maximise(
     objective: IrtObjective,
     start: FloatArray,
     information: FloatArray,
-    persons: float,
+    persons: float | None = None,
     *,
     max_iterations: int,
     watch: Watch | None = None,
+    visit: Visit | None = None,
 ) -> Maximum:
     """Maximise from ``start`` (P,).
 
     Args:
-        information: (P, P) of complete data at the start. persons: N, the sum of the weights.
+        information: (P, P) about the negative Hessian, such as that of complete data at the start; positive definite.
+        persons: N, the sum of the weights; None is that of the objective. visit: given every point and its value.
 
     Raises:
         ModelError: the likelihood is not finite at the start.
     """
     if not start.size:
         return Maximum(start, objective.evaluate(start)[0], start, np.zeros((0, 0)), True, False, 0.0, 1, 0)
-    space = Space(objective, start, inverse_root(information / persons), watch)
+    persons = max(objective.persons if persons is None else persons, 1.0)
+    space = Space(objective, start, inverse_root(information / persons), watch, visit)
     zero = np.zeros(start.size)
     at = space.first(zero)
     if not np.isfinite(at.value):

@@ -54,7 +54,20 @@ def start_values(spec: IrtSpec, sample: Sample, given: npt.NDArray[np.bool_] | N
     if given is not None:
         v[given] = spec.table.values[given]
     _sources(spec, v, given)
-    return np.asarray(v[spec.table.free])
+    kept = None if given is None else given[spec.table.free]
+    return _inside(spec, np.asarray(v[spec.table.free]), kept)
+
+
+def _inside(spec: IrtSpec, x: FloatArray, given: npt.NDArray[np.bool_] | None) -> FloatArray:
+    """X (P,) moved inside the support of its priors, but for what the user chose."""
+    if not any(own is not None for own in spec.table.priors):
+        return x
+    from jmix.spec.irt.priors import support
+
+    low, high = support(spec)
+    width = np.where(np.isfinite(high - low), 0.1 * (high - low), 0.1)
+    moved = np.minimum(np.maximum(x, low + width), high - width)
+    return moved if given is None else np.where(given, x, moved)
 
 
 def _latent(spec: IrtSpec, v: FloatArray, free: npt.NDArray[np.bool_], scale: FloatArray) -> None:

@@ -23,7 +23,7 @@ from jmix.estimate.irt.stream_newton import PASSES, Polished, polish, status_of_
 from jmix.estimate.irt.stream_stages import SUBSAMPLE, fit_sample
 from jmix.estimate.irt.stream_stages import two_stage_start as two_stage_start
 from jmix.estimate.irt.uncertainty import covariance, standard_error_type
-from jmix.likelihood.irt.marginal import Integration
+from jmix.likelihood.irt.marginal import Integration, Marginal
 from jmix.likelihood.irt.stream import MEMORY, StreamMarginal
 from jmix.likelihood.irt.stream_coding import find_coding
 from jmix.likelihood.irt.stream_source import open_source
@@ -49,7 +49,7 @@ class StreamFit:
 
     Attributes:
         solution: estimates for all persons. marginal: whose methods are passes over the data. sample: the responses of
-            the first stage. n_persons: N. n_passes: how often the data were read.
+            the first stage, sample_marginal: their likelihood. n_persons: N. n_passes: how often the data were read.
     """
 
     solution: IrtSolution
@@ -57,6 +57,7 @@ class StreamFit:
     sample: Responses
     n_persons: int
     n_passes: int
+    sample_marginal: Marginal
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -144,7 +145,7 @@ def fit_stream(
         warnings.warn("; ".join([*solution.status.messages, *solution.notes]), ConvergenceWarning, stacklevel=2)
     elif keep is not None:
         keep.remove()
-    return StreamFit(solution, marginal, sample, coding.n, marginal.n_passes, seconds)
+    return StreamFit(solution, marginal, sample, coding.n, marginal.n_passes, small, seconds)
 
 
 def _whole(integration: Integration, n: int) -> Integration:

@@ -77,16 +77,17 @@ def item_curvature(
     block: ItemBlock, eta: jax.Array, own: jax.Array, codes: Any, theta: jax.Array, wp: jax.Array
 ) -> jax.Array:
     """(Jb, D + m, D + m) expected second derivatives, ``wp`` (S, n) the weighted probabilities."""
-    d, m = theta.shape[0], own.shape[1]
-    second = second_derivatives(block, eta, own, codes)
-    out = jnp.zeros((eta.shape[0], d + m, d + m), eta.dtype)
-    out = out.at[:, :d, :d].set(jnp.einsum("jsn,asn,bsn->jab", second[0][0] * wp, theta, theta))
+    d, m, j = theta.shape[0], own.shape[1], eta.shape[0]
+    second = [[(value * wp).reshape(j, -1) for value in row] for row in second_derivatives(block, eta, own, codes)]
+    along, products = theta.reshape(d, -1), (theta[:, None] * theta[None]).reshape(d * d, -1)
+    out = jnp.zeros((j, d + m, d + m), eta.dtype)
+    out = out.at[:, :d, :d].set((second[0][0] @ products.T).reshape(j, d, d))
     for k in range(1, m + 1):
         row = d + k - 1
-        mixed = jnp.einsum("jsn,asn->ja", second[k][0] * wp, theta)
+        mixed = second[k][0] @ along.T
         out = out.at[:, row, :d].set(mixed).at[:, :d, row].set(mixed)
         for i in range(1, k + 1):
-            value = jnp.sum(second[k][i] * wp, axis=(1, 2))
+            value = jnp.sum(second[k][i], axis=1)
             out = out.at[:, row, d + i - 1].set(value).at[:, d + i - 1, row].set(value)
     return out
 
@@ -149,7 +150,7 @@ def _pieces(term: Any, phi: Any, slopes: Any, part: Any, data: PersonData, live:
         for block, a, own, codes, at in zip(term.items.blocks, slopes, phi.own, part.codes, live, strict=True)
     ]
     s = jnp.concatenate([*rows, trait_scores(phi.chol, z, part.covariates)])
-    return Pieces(s, jnp.einsum("fsn,sn->fn", s, p), Posterior(theta, z, p))
+    return Pieces(s, jnp.sum(s * p, axis=1), Posterior(theta, z, p))
 
 
 def _hessian_of_part(term: Any, phi: Any, slopes: Any, part: Any, data: PersonData, live: Any) -> Any:

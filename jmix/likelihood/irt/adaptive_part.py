@@ -57,8 +57,7 @@ class AdaptiveTerm:
         """Posterior means (D, n) and covariances (D, D, n) of theta."""
         z, p, _ = self.posterior(phi, part, shared)
         mean = jnp.sum(p * z, axis=1)
-        centred = z - mean[:, None]
-        covariance = jnp.einsum("sn,dsn,esn->den", p, centred, centred)
+        covariance = small.covariance(z - mean[:, None], p)
         return centres(phi, part) + phi.chol @ mean, jnp.einsum("ad,den,be->abn", phi.chol, covariance, phi.chol)
 
     def posterior(self, phi: Loadings, part: Persons, shared: Points) -> tuple[jax.Array, jax.Array, jax.Array]:

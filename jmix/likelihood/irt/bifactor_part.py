@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
+from jmix.likelihood.irt import small
 from jmix.likelihood.irt.persons import Persons
 from jmix.likelihood.irt.selected import indicators
 from jmix.likelihood.irt.traced import Model, Shape
@@ -112,8 +113,7 @@ class BifactorTerm:
             jnp.broadcast_to(phi.mean[:, None, None], (d, *p.shape)).at[place].set(at).at[0].set(phi.general[:, None])
         )
         mean = jnp.sum(theta * p, axis=1)
-        away = theta - mean[:, None]
-        covariance = jnp.einsum("dqn,eqn,qn->den", away, away, p)
+        covariance = small.covariance(theta - mean[:, None], p)
         inner = phi.sd[shared.factor, None] ** 2 * jnp.sum(within * p, axis=1)
         variance = jnp.broadcast_to((phi.sd**2)[:, None], (d, n)).at[0].set(0.0)
         variance = variance.at[place].set(jnp.where(specific[:, None], inner, 0.0))

@@ -22,13 +22,20 @@ for a normal posterior, is below 1e-6."""
 LEAST = 31
 """Fewest nodes in one dimension."""
 
-LARGEST = 100_000_000
-"""Persons times nodes beyond which several factors are integrated at each person's own nodes."""
+ADAPTIVE = 7
+"""Nodes per dimension of the adaptive rule."""
+
+EXPLAINED = 2.0
+"""Precision that covariates may add to a posterior, in units of the total variance: a share of two thirds."""
+
+
+BALL = {1: 1.0, 2: 0.8, 3: 0.55}
+"""Share of the nodes of a tensor grid that are not in its corners."""
 
 
 def choose_integration(spec: IrtSpec, responses: Responses) -> Integration:
-    """Equally spaced nodes, near enough for the length of the test, in up to three dimensions as long as they are not
-    too many; adaptive beyond.
+    """Equally spaced nodes, near enough for the length of the test, in up to three dimensions as long as they cost no
+    more than adaptive ones; adaptive beyond.
 
     The narrowest posterior of a test whose items have information I_j has the standard deviation ``1 / sqrt(1 + sum_j
     I_j)``; nodes must be about as near, or the likelihood of persons between two nodes is lost.
@@ -37,14 +44,18 @@ def choose_integration(spec: IrtSpec, responses: Responses) -> Integration:
     answered = responses.n_responses / max(1, responses.n_persons * responses.n_items)
     share = min(1.0, 2.0 * answered) if responses.long is not None else 1.0
     information = max(1e-9, float(np.max(share * _information(spec))))
-    spacing = SPACING / np.sqrt(1.0 + information)
+    prior = 1.0 if spec.regression is None else 1.0 + EXPLAINED
+    spacing = SPACING / np.sqrt(prior + information)
     limit = 6.0 if d == 1 else 5.0
-    nodes = max(LEAST if d == 1 else 15, 10 * int(np.ceil(2 * limit / spacing / 10)) + 1)
+    nodes = max(LEAST, 10 * int(np.ceil(2 * limit / spacing / 10)) + 1)
     if spec.cluster_sd is not None or spec.specific is not None:
         return Integration(nodes=min(nodes, 61), limit=limit)
-    if d > 3 or (d > 1 and responses.n_persons * float(nodes) ** d > LARGEST):
-        return Integration(method="adaptive", nodes=7) if d <= 3 else Integration(method="adaptive-qmc", nodes=512)
-    large = responses.n_persons * float(nodes) ** d > FLOAT32
+    if d > 3:
+        return Integration(method="adaptive-qmc", nodes=512)
+    # a node of a shared grid takes one exponential, one of a person's own a term for each item
+    if float(nodes) ** d * BALL[d] > 2.0 * responses.n_items * ADAPTIVE**d and d > 1:
+        return Integration(method="adaptive", nodes=ADAPTIVE)
+    large = responses.n_persons * float(nodes) ** d * BALL[d] > FLOAT32
     return Integration(nodes=nodes, limit=limit, precision="float32" if large else "float64")
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
-from jmix.likelihood.irt import passes
+from jmix.likelihood.irt import passes, small
 from jmix.likelihood.irt.clustered_part import ClusterTerm, Grid
 from jmix.likelihood.irt.person_marginal import PersonData
 
@@ -119,7 +119,7 @@ def moments(term: ClusterTerm, x: jax.Array, data: PersonData) -> tuple[jax.Arra
         p = p / jnp.where(total > 0, total, 1.0)
         mean = mine.theta.T @ p
         away = mine.theta.T[:, :, None] - mean[:, None]
-        return mean, jnp.einsum("dqn,eqn,qn->den", away, away, p)
+        return mean, small.covariance(away, p)
 
     mean, covariance = jax.lax.map(own, (data.persons, data.shared.cluster))
     p, u = found.p[:-1], phi.u[0]

@@ -17,9 +17,10 @@ import numpy as np
 
 from jmix.likelihood.irt.chain import Chain, Outer, chain, curvature_of_map, outer
 from jmix.likelihood.irt.features import chunk_of, over_chunks
-from jmix.likelihood.irt.kernel import add_to, log_terms, parts_of, posterior, rounded
+from jmix.likelihood.irt.kernel import add_to, log_terms, parts_of, posterior, rounded, zeros_of
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural, natural
+from jmix.likelihood.irt.sharding import over_devices
 from jmix.runtime import Program
 
 PAIRS = 512
@@ -45,13 +46,18 @@ def _chunk(plan: Plan, phi: Natural, data: GridData, c: Any) -> Chunk:
     stratum = data.rows.stratum[c]
     group = data.group[stratum]
     log_p, linear, tabled = log_terms(plan, parts_of(phi, group, stratum), x, u, data.z.astype(plan.dtype))
-    _, p, share = posterior(log_p)
-    p = jnp.where(w[:, None] > 0, p * share[:, None], 0.0)
+    p = posterior(log_p)[1].astype(jnp.float64)
+    p = jnp.where(w[:, None] > 0, p / jnp.sum(p, axis=1, keepdims=True), 0.0)
     if u is not None:
         linear = [*linear, u]
-    features = jnp.concatenate(linear, axis=1) if linear else jnp.zeros((plan.chunk, 0), plan.dtype)
+    none = jnp.zeros((plan.chunk, 0), plan.dtype)
     covariates = (u[:, 1:] if plan.scored else u) if plan.regressed and u is not None else None
-    return Chunk(features, jnp.concatenate(tabled, axis=1) if tabled else None, covariates, p, w, group, stratum)
+    features = (
+        jnp.concatenate(linear, axis=1) if linear else none,
+        jnp.concatenate(tabled, axis=1) if tabled else None,
+    )
+    own = jax.tree.map(lambda a: a.astype(jnp.float64), (*features, covariates, p, w))
+    return Chunk(own[0], own[1], own[2], own[3], own[4], group, stratum)
 
 
 def _take(tree: Any, at: Any) -> Any:
@@ -89,8 +95,11 @@ def _linear_covariance(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> jax.Ar
     weighted = k.p * k.w[:, None]
     rows = own.linear.reshape(f, d, p)
     total = own.base.T @ (jnp.sum(weighted, axis=0)[:, None] * own.base)
-    at_nodes = k.p @ own.base
-    total = total - at_nodes.T @ (at_nodes * k.w[:, None])
+    if k.p.shape[1] <= p:
+        total = total - own.base.T @ ((k.p.T @ weighted) @ own.base)
+    else:
+        at_nodes = k.p @ own.base
+        total = total - at_nodes.T @ (at_nodes * k.w[:, None])
     for i in range(d):
         cross = k.linear.T @ (weighted * (z[:, i] - mean[:, i : i + 1]))
         half = rows[:, i].T @ (cross @ own.base)
@@ -110,7 +119,7 @@ def _table_covariance(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> jax.Arr
     """(P, P) the same, of a chunk with tables."""
     x, local, to_x = _all_features(plan, k, own, z)
     f, q, r = local.shape
-    n_pairs = _pair_counts(x, k.p * k.w[:, None])
+    n_pairs = _pair_counts(x.astype(plan.dtype), (k.p * k.w[:, None]).astype(plan.dtype))
     pairs = jnp.einsum("fqa,fqg,gqb->fagb", local, n_pairs, local, optimize="optimal").reshape(f * r, f * r)
     flat = to_x.reshape(f * r, -1)
     total = flat.T @ (pairs @ flat)
@@ -145,26 +154,29 @@ def _pair_counts(x: jax.Array, p: jax.Array) -> jax.Array:
     def body(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         own, weights = part
         both = (own[:, :, None] * weights[:, None]).reshape(step, -1)
-        return total + both.T @ own, None
+        return total + (both.T @ own).astype(jnp.float64), None
 
-    total, _ = jax.lax.scan(body, jnp.zeros((f * p.shape[1], f), x.dtype), parts)
+    total, _ = jax.lax.scan(body, jnp.zeros((f * p.shape[1], f), jnp.float64), parts)
     return total.reshape(f, p.shape[1], f)
 
 
 def _sum_over(plan: Plan, first: Outer, data: GridData, phi: Natural, term: Any) -> tuple[jax.Array, Natural]:
-    """``sum_c term(chunk, chain)`` (P, P), each in the precision of the plan, and the gradient in phi, in float64."""
-    steps, z = jax.tree.map(lambda a: a.astype(plan.dtype), (chain(plan, first, data), data.z))
-    near = rounded(plan, phi)
+    """``sum_c term(chunk, chain)`` (P, P), and the gradient in phi.
+
+    The covariances are differences of much larger numbers: all but l_iq is float64.
+    """
+    steps, z = chain(plan, first, data), data.z
     n = steps.base.shape[-1]
 
-    def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
-        k = _chunk(plan, near, data, c)
-        grad = jax.tree.map(lambda a: a.astype(jnp.float64), _gradient(phi, k, z))
-        total = carry[0] + term(k, _of_chunk(steps, k), z).astype(jnp.float64)
-        return (total, add_to(carry[1], grad, k.group, k.stratum)), None
+    def own(data: GridData, near: Natural, steps: Chain, z: jax.Array) -> tuple[jax.Array, Natural]:
+        def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
+            k = _chunk(plan, near, data, c)
+            total = carry[0] + term(k, _of_chunk(steps, k), z)
+            return (total, add_to(carry[1], _gradient(phi, k, z), k.group, k.stratum)), None
 
-    init = (jnp.zeros((n, n), jnp.float64), jax.tree.map(jnp.zeros_like, phi))
-    return over_chunks(data.rows, init, body)[0]
+        return over_chunks(data.rows, (jnp.zeros((n, n), jnp.float64), zeros_of(phi)), body)[0]
+
+    return over_devices(plan, own, data, rounded(plan, phi), steps, z, total=True)
 
 
 def _gradient(phi: Natural, k: Chunk, z: jax.Array) -> Natural:

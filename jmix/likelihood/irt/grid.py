@@ -12,6 +12,7 @@ from jmix.likelihood.irt.kernel import grid_sum, log_terms, parts_of, posterior,
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.local import Frame
 from jmix.likelihood.irt.natural import Natural, natural, offset
+from jmix.likelihood.irt.sharding import over_devices
 from jmix.runtime import Program
 
 
@@ -25,12 +26,15 @@ def by_place(x: jax.Array, data: GridData, plan: Plan) -> jax.Array:
     """(C, n) log likelihood of each place of each chunk; of rows that are scored, less t_i."""
     phi, constants, frame = natural(plan, x, data)
 
-    def body(carry: None, c: Any) -> tuple[None, jax.Array]:
-        features, u, log_p, group = _terms(plan, phi, data, c)
-        value = posterior(log_p)[0]
-        return None, value + _apart(plan, constants, frame, features, u, group)
+    def own(data: GridData, near: Natural, constants: tuple[jax.Array, ...], frame: Frame) -> jax.Array:
+        def body(carry: None, c: Any) -> tuple[None, jax.Array]:
+            features, u, log_p, group = _terms(plan, near, data, c)
+            value = posterior(log_p)[0]
+            return None, value + _apart(plan, constants, frame, features, u, group)
 
-    return over_chunks(data.rows, None, body)[1]
+        return over_chunks(data.rows, None, body)[1]
+
+    return over_devices(plan, own, data, rounded(plan, phi), constants, frame, total=False)
 
 
 def moments_by_place(x: jax.Array, data: GridData, plan: Plan) -> tuple[jax.Array, jax.Array]:
@@ -39,25 +43,27 @@ def moments_by_place(x: jax.Array, data: GridData, plan: Plan) -> tuple[jax.Arra
     d = plan.n_factors
     pairs = (data.z[:, :, None] * data.z[:, None, :]).reshape(-1, d * d)
 
-    def body(carry: None, c: Any) -> tuple[None, tuple[jax.Array, jax.Array]]:
-        _, _, log_p, group = _terms(plan, phi, data, c)
-        _, p, share = posterior(log_p.astype(jnp.float64))
-        p = p * share[:, None]
-        mean, scale = p @ data.z, frame.scale[group]
-        inner = (p @ pairs).reshape(-1, d, d) - mean[:, :, None] * mean[:, None, :]
-        theta = frame.centre[group] + mean @ scale.T
-        return None, (theta, jnp.einsum("de,nef,hf->ndh", scale, inner, scale))
+    def own(data: GridData, near: Natural, frame: Frame) -> tuple[jax.Array, jax.Array]:
+        def body(carry: None, c: Any) -> tuple[None, tuple[jax.Array, jax.Array]]:
+            _, _, log_p, group = _terms(plan, near, data, c)
+            _, p, share = posterior(log_p.astype(jnp.float64))
+            p = p * share[:, None]
+            mean, scale = p @ data.z, frame.scale[group]
+            inner = (p @ pairs).reshape(-1, d, d) - mean[:, :, None] * mean[:, None, :]
+            theta = frame.centre[group] + mean @ scale.T
+            return None, (theta, jnp.einsum("de,nef,hf->ndh", scale, inner, scale))
 
-    return over_chunks(data.rows, None, body)[1]
+        return over_chunks(data.rows, None, body)[1]
+
+    return over_devices(plan, own, data, rounded(plan, phi), frame, total=False)
 
 
-def _terms(plan: Plan, phi: Natural, data: GridData, c: Any) -> tuple[Any, Any, jax.Array, Any]:
+def _terms(plan: Plan, near: Natural, data: GridData, c: Any) -> tuple[Any, Any, jax.Array, Any]:
     """Responses, float features, l and group of a chunk, in the precision of the plan."""
-    phi = rounded(plan, phi)
     x, u, _ = chunk_of(plan, data.rows, c)
     stratum = data.rows.stratum[c]
     group = data.group[stratum]
-    own = parts_of(phi, group, stratum)
+    own = parts_of(near, group, stratum)
     return x, u, log_terms(plan, own, x, u, data.z.astype(plan.dtype))[0], group
 
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jmix.likelihood.irt.features import chunk_of, linear_features, over_chunks, table_features
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.natural import Natural
+from jmix.likelihood.irt.sharding import over_devices
 
 RUN = 128
 """Persons whose contributions to a sum are added in float32."""
@@ -157,17 +158,24 @@ def _row_sums(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(runs, axis=0, dtype=jnp.float64)
 
 
+def zeros_of(phi: Natural) -> Natural:
+    """Sums to begin with."""
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, jnp.float64), phi)
+
+
 def pass_over(plan: Plan, phi: Natural, data: GridData) -> tuple[jax.Array, Natural]:
     """``sum_i w_i (log L_i - t_i)`` and its gradient in phi."""
-    near = rounded(plan, phi)
-    z = data.z.astype(plan.dtype)
 
-    def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
-        value, grad, group, stratum = _chunk(plan, near, data, z, c)
-        return (carry[0] + value, add_to(carry[1], grad, group, stratum)), None
+    def own(data: GridData, near: Natural) -> tuple[jax.Array, Natural]:
+        z = data.z.astype(plan.dtype)
 
-    init = (jnp.zeros((), jnp.float64), jax.tree.map(jnp.zeros_like, phi))
-    (value, grad), _ = over_chunks(data.rows, init, body)
+        def body(carry: tuple[jax.Array, Natural], c: Any) -> tuple[tuple[jax.Array, Natural], None]:
+            value, grad, group, stratum = _chunk(plan, near, data, z, c)
+            return (carry[0] + value, add_to(carry[1], grad, group, stratum)), None
+
+        return over_chunks(data.rows, (jnp.zeros((), jnp.float64), zeros_of(phi)), body)[0]
+
+    value, grad = over_devices(plan, own, data, rounded(plan, phi), total=True)
     if plan.dtype == "float32":
         base, tables = _coarse(phi)
         value = value + jnp.sum(grad.base * (phi.base - base))

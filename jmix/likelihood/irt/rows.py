@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jmix.errors import DataError
 from jmix.likelihood.irt.layout import ItemBlock, Rows
 from jmix.responses.collapse import merge_patterns, missing_patterns, sum_scores, unique_rows
 from jmix.responses.data import MISSING, Codes, FloatArray, IntArray, Responses
@@ -94,6 +95,7 @@ def persons_of(spec: IrtSpec, responses: Responses, covariates: FloatArray | Non
     """
     assert responses.table is not None
     x = in_blocks(responses.table, spec)
+    _check_codes(spec, responses, x)
     group = responses.group if responses.n_groups > 1 else None
     persons = Persons(
         x=x,
@@ -114,6 +116,24 @@ def persons_of(spec: IrtSpec, responses: Responses, covariates: FloatArray | Non
         return replace(persons, masked=tuple(bool(lacks[b.columns].any()) for b in item_blocks(spec, persons.masked)))
     stratum, observed, of_group = patterns
     return replace(persons, stratum=stratum, observed=observed, group=of_group)
+
+
+def _check_codes(spec: IrtSpec, responses: Responses, x: Codes) -> None:
+    """Raise DataError where a response is a category that the model does not have."""
+    least = min(block.n_categories for block in spec.blocks)
+    if not x.size or int(x.max()) < least:
+        return
+    largest = x.max(axis=0)
+    for block in item_blocks(spec, (False,) * len(spec.blocks)):
+        wrong = np.flatnonzero(largest[block.columns] >= block.n_categories)
+        if wrong.size:
+            at = block.first + int(wrong[0])
+            column = [c for b in spec.blocks for c in b.columns][at]
+            raise DataError(
+                f"item '{responses.items[column]}' has a response coded {largest[at]}, but the model has "
+                f"{block.n_categories} categories, coded 0 to {block.n_categories - 1}: read the responses with the "
+                "categories of the fitted data"
+            )
 
 
 def _missing_patterns(x: Codes, group: IntArray | None, most: int) -> tuple[IntArray, FloatArray, IntArray] | None:
@@ -209,8 +229,12 @@ def in_strata(persons: Persons) -> Persons:
     )
 
 
-def chunked(persons: Persons, chunk: int) -> Rows:
-    """Cut each stratum into chunks; the last ones of a stratum reach into their neighbours, whose rows do not count."""
+def chunked(persons: Persons, chunk: int, room: int | None = None) -> Rows:
+    """Cut each stratum into chunks; the last ones of a stratum reach into their neighbours, whose rows do not count.
+
+    Args:
+        room: rows that there are, R or more.
+    """
     n = persons.n
     ends = np.array([0, n])
     if persons.stratum is not None:
@@ -222,7 +246,7 @@ def chunked(persons: Persons, chunk: int) -> Rows:
         last.append(np.minimum(begin + chunk, ends[s + 1]))
         owner.append(np.full(begin.size, s))
     begin, end = np.concatenate(first), np.concatenate(last)
-    start = np.minimum(begin, n - chunk)
+    start = np.minimum(begin, (room or n) - chunk)
     return Rows(
         x=persons.x,
         u=persons.u,

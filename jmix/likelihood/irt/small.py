@@ -32,6 +32,11 @@ def cholesky(m: jax.Array) -> tuple[Factor, jax.Array]:
     return lower, good
 
 
+def covariance(away: jax.Array, p: jax.Array) -> jax.Array:
+    """(D, D, n) ``sum_s p_sn a_sn a_sn'`` of deviations (D, S, n) with probabilities (S, n)."""
+    return jnp.sum((p * away)[:, None] * away[None], axis=2)
+
+
 def forward(lower: Factor, b: jax.Array) -> jax.Array:
     """``R^{-1} b`` for b (D, ..., n)."""
     out: list[jax.Array] = []

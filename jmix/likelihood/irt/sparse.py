@@ -98,7 +98,7 @@ class SparseMarginal:
 
     def finer(self) -> Marginal:
         """The same with twice the nodes in each dimension."""
-        integration = replace(self.integration, nodes=2 * self.integration.nodes)
+        integration = replace(self.integration, nodes=2 * self.integration.nodes - 1, precision="float64")
         rule = rounded(grid_rule(integration, self.spec.n_factors), integration.precision)
         data = replace(self.data, nodes=put(rule.nodes), log_weights=put(rule.log_weights))
         return replace(self, integration=integration, data=data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import DataError
-from jmix.likelihood.irt.stream_source import Block, Source
+from jmix.likelihood.irt.stream_source import Block, Source, block_rows
 from jmix.responses.coding import code_column
 from jmix.responses.data import MISSING, Responses
 
@@ -205,19 +205,59 @@ def _check(names: tuple[str, ...], labels: tuple[Labels, ...], n: int) -> None:
 
 
 def coded_blocks(source: Source, coding: Coding) -> Iterator[Responses]:
-    """The responses of all blocks, the next one being read while the last is worked on."""
+    """All responses in blocks of equal size, the next one being read while the last is worked on."""
     from concurrent.futures import ThreadPoolExecutor
 
-    blocks = source.blocks()
-
-    def following(start: int) -> Responses | None:
-        block = next(blocks, None)
-        return None if block is None else coding.responses(block, start)
-
+    blocks = _regrouped(source, coding, block_rows(len(coding.names)))
     with ThreadPoolExecutor(1) as reader:
-        start = 0
-        waiting = reader.submit(following, 0)
+        waiting = reader.submit(next, blocks, None)
         while (out := waiting.result()) is not None:
-            start += out.n_persons
-            waiting = reader.submit(following, start)
+            waiting = reader.submit(next, blocks, None)
             yield out
+
+
+def _regrouped(source: Source, coding: Coding, rows: int) -> Iterator[Responses]:
+    parts: list[Responses] = []
+    held, start = 0, 0
+    for block in source.blocks():
+        parts.append(coding.responses(block, start + held))
+        held += block.n
+        while held >= rows:
+            whole = joined(parts, start)
+            yield _rows(whole, 0, rows, start)
+            held, start = held - rows, start + rows
+            parts = [_rows(whole, rows, rows + held, start)] if held else []
+    if held:
+        yield joined(parts, start)
+
+
+def joined(parts: list[Responses], start: int) -> Responses:
+    """Responses one after the other, the first row being number ``start``."""
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part.table for part in parts if part.table is not None]
+    weights: FloatArray | None = None
+    if any(part.weights is not None for part in parts):
+        weights = np.concatenate([np.ones(p.n_persons) if p.weights is None else p.weights for p in parts])
+    groups = [part.group for part in parts if part.group is not None]
+    return replace(
+        parts[0],
+        table=np.concatenate(tables),
+        weights=weights,
+        group=np.concatenate(groups) if groups else None,
+        persons=pd.RangeIndex(start, start + sum(part.n_persons for part in parts)),
+    )
+
+
+def _rows(responses: Responses, low: int, high: int, start: int) -> Responses:
+    """Rows from low to high, the first being number ``start``."""
+    if low == 0 and high == responses.n_persons:
+        return responses
+    assert responses.table is not None
+    return replace(
+        responses,
+        table=responses.table[low:high].copy(),
+        weights=None if responses.weights is None else responses.weights[low:high],
+        group=None if responses.group is None else responses.group[low:high],
+        persons=pd.RangeIndex(start, start + high - low),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jmix.errors import DataError
-from jmix.likelihood.irt.stream_source import GROUPS_SAMPLED, Block, _check_columns, block_rows
+from jmix.likelihood.irt.stream_source import GROUPS_SAMPLED, RAW_ROWS, Block, _check_columns
 
 
 class ParquetSource:
@@ -34,18 +34,12 @@ class ParquetSource:
         self.n_rows: int | None = sum(own.num_rows for own in metadata)
 
     def blocks(self) -> Iterator[Block]:
-        """All rows, a block at a time, whatever the size of the row groups."""
-        rows, columns = block_rows(len(self.names)), [*self.names, *self.other]
-        rest: Any = None
+        """All rows, some at a time, whatever the size of the row groups."""
+        columns = [*self.names, *self.other]
         for path in self.paths:
             with _parquet().ParquetFile(path, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=True):
-                    rest = batch if rest is None else _joined(rest, batch)
-                    while rest is not None and rest.num_rows >= rows:
-                        yield self._block(rest.slice(0, rows))
-                        rest = rest.slice(rows) if rest.num_rows > rows else None
-        if rest is not None and rest.num_rows:
-            yield self._block(rest)
+                for batch in file.iter_batches(batch_size=RAW_ROWS, columns=columns):
+                    yield self._block(batch)
 
     def sample(self, n: int) -> Iterator[Block]:
         """Evenly spaced rows of evenly spaced row groups."""
@@ -56,7 +50,7 @@ class ParquetSource:
         for p, g in chosen:
             with _parquet().ParquetFile(self.paths[p], pre_buffer=False) as file:
                 columns = [*self.names, *self.other]
-                for batch in file.iter_batches(batch_size=block_rows(len(self.names)), row_groups=[g], columns=columns):
+                for batch in file.iter_batches(batch_size=RAW_ROWS, row_groups=[g], columns=columns):
                     yield self._block(batch.take(np.arange(0, batch.num_rows, every)))
 
     def extremes(self) -> list[tuple[Any, Any]] | None:
@@ -102,12 +96,6 @@ def _values(column: Any) -> Any:
     if pa.types.is_boolean(column.type) and not column.null_count:
         return column.to_numpy(zero_copy_only=False)
     return column.to_pandas()
-
-
-def _joined(first: Any, second: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.Table.from_batches([first, second]).combine_chunks().to_batches()[0]
 
 
 def _files(data: Any) -> list[Path]:

@@ -15,8 +15,11 @@ from jmix.errors import DataError
 STEP = 2**14
 """Rows of a block are a multiple of this, the persons in one step of the likelihood."""
 
-BLOCK_BYTES = 2**25
-"""Responses of one block, a byte each."""
+BLOCK_BYTES = 2**24
+"""Responses of one block of the likelihood, a byte each."""
+
+RAW_ROWS = 2**15
+"""Rows that are read at once, before they are a byte each."""
 
 GROUPS_SAMPLED = 24
 """Row groups of a Parquet file from which a first sample is taken."""
@@ -113,9 +116,8 @@ class ArraySource:
 
     def blocks(self) -> Iterator[Block]:
         """Consecutive rows."""
-        rows = block_rows(len(self.names))
-        for start in range(0, self.values.shape[0], rows):
-            yield _of_array(np.asarray(self.values[start : start + rows]))
+        for start in range(0, self.values.shape[0], RAW_ROWS):
+            yield _of_array(np.asarray(self.values[start : start + RAW_ROWS]))
 
     def sample(self, n: int) -> Iterator[Block]:
         """Evenly spaced rows."""

@@ -62,12 +62,15 @@ def _runs(persons: Persons) -> list[tuple[int, int, int]]:
 
 
 class Covariates(NamedTuple):
-    """Covariates centred by group (N, p); their means (G, p), covariances and weighted sums of squares (G, p, p)."""
+    """Covariates centred by group (N, p); their means (G, p), covariances and weighted sums of squares (G, p, p); the
+    largest Mahalanobis distance of a person from the mean of the group.
+    """
 
     centred: FloatArray
     mean: FloatArray
     covariance: FloatArray
     square: FloatArray
+    distance: float
 
 
 def covariate_moments(w: FloatArray, weights: FloatArray | None, group: IntArray | None, n_groups: int) -> Covariates:
@@ -75,6 +78,7 @@ def covariate_moments(w: FloatArray, weights: FloatArray | None, group: IntArray
     p = w.shape[1]
     centred = np.empty(w.shape)
     mean, covariance, square = np.zeros((n_groups, p)), np.zeros((n_groups, p, p)), np.zeros((n_groups, p, p))
+    distance = 0.0
     for g in range(n_groups):
         rows = slice(None) if group is None else group == g
         own = w[rows]
@@ -85,4 +89,6 @@ def covariate_moments(w: FloatArray, weights: FloatArray | None, group: IntArray
         centred[rows] = own - mean[g]
         square[g] = (centred[rows] * weight[:, None]).T @ centred[rows]
         covariance[g] = square[g] / weight.sum()
-    return Covariates(centred, mean, covariance, square)
+        shape = np.linalg.pinv(covariance[g], hermitian=True)
+        distance = max(distance, float(np.max(np.einsum("np,pr,nr->n", centred[rows], shape, centred[rows]))))
+    return Covariates(centred, mean, covariance, square, float(np.sqrt(distance)))

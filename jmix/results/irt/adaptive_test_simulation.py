@@ -23,6 +23,9 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 SELECT = ("information", "random")
+EXACT = 200
+"""Persons up to which information is computed at each estimate."""
+FAR, STEP = 8.0, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,23 @@ def simulate_cat(
     return run.result(truth)
 
 
+class _Information:
+    """(n, J) Fisher information at estimates; of many persons between the points of a fine table, to about 1e-5."""
+
+    def __init__(self, bank: ItemBank, *, tabled: bool) -> None:
+        self.bank = bank
+        self.points = np.arange(-FAR, FAR + STEP / 2, STEP)
+        self.table = np.asarray(bank.information(self.points[:, None])).T if tabled else None
+
+    def __call__(self, theta: FloatArray) -> FloatArray:
+        if self.table is None or np.abs(theta).max(initial=0.0) >= FAR - STEP:
+            return np.asarray(self.bank.information(theta[:, None])).T.copy()
+        place = (theta + FAR) / STEP
+        at = place.astype(np.int64)
+        part = (place - at)[:, None]
+        return (1 - part) * self.table[at] + part * self.table[at + 1]
+
+
 class _Run:
     """State of all tests after some items."""
 
@@ -131,6 +151,7 @@ class _Run:
             rng,
         )
         n = answers.shape[0]
+        self.information = _Information(bank, tabled=n > EXACT)
         self.nodes = prior.theta[:, 0]
         self.log_table = np.asarray(bank.log_probabilities(prior.theta))
         self.log_posterior = np.tile(np.log(prior.weights), (n, 1))
@@ -172,7 +193,7 @@ class _Run:
         if self.select == "random":
             value = self.rng.random((rows.size, self.answers.shape[1]))
         else:
-            value = np.asarray(self.bank.information(self.mean[rows][:, None])).T.copy()
+            value = self.information(self.mean[rows])
         value[~self.free[rows]] = -np.inf
         out = np.full(rows.size, -1)
         for i in self.rng.permutation(rows.size):

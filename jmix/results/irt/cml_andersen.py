@@ -19,7 +19,7 @@ from jmix.results.irt.cml_summary import AndersenSummary
 
 if TYPE_CHECKING:
     from jmix.responses.data import Responses
-    from jmix.results.irt.cml_fit import CmlFit
+    from jmix.results.irt.cml_result import CmlFit
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,7 @@ from jmix.results.text_table import Table, one_line
 
 if TYPE_CHECKING:
     from jmix.results.irt.cml_andersen import AndersenTest
-    from jmix.results.irt.cml_fit import CmlFit
+    from jmix.results.irt.cml_result import CmlFit
 
 MOST_ROWS = 60
 """Thresholds that are shown."""

@@ -106,6 +106,8 @@ def find_dif(
     _check(spec, method, parameters)
     names = spec.items
     apart = separate_items(spec)
+    if len(apart) == len(names):
+        raise ModelError("the groups share no item, so their scales are not tied: fit with equal_items=True first")
     if anchors is None and apart:
         anchors = [name for name in names if name not in apart]
     given = None if anchors is None else tuple(anchors)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix.errors import ConvergenceWarning
+from jmix.results.irt.rebuild import histogram_of, rebuilt
 from jmix.spec.irt.spec import IrtSpec
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ def refit_spec(fit: IrtFit, spec: IrtSpec, start: FloatArray, se: bool) -> IrtFi
     """
     from jmix.estimate.irt.fit import FitOptions, fit_irt
     from jmix.estimate.irt.sample import take_sample
-    from jmix.likelihood.irt.build import build_marginal
 
     W = fit.covariates
-    marginal = build_marginal(spec, fit.responses, fit.solution.integration, W)
+    marginal = rebuilt(spec, fit.responses, fit.solution.integration, W, histogram_of(fit.marginal))
     options = FitOptions(se="hessian" if se else "none", refine=False, progress=False)
     cross = None if W is None else W.T @ W / len(W)
     with warnings.catch_warnings():

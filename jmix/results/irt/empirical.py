@@ -10,6 +10,7 @@ import numpy.typing as npt
 from jmix.responses.data import MISSING
 from jmix.results.irt.observed import Observed, observed_rows
 from jmix.results.irt.population import person_prior
+from jmix.results.irt.rebuild import latent_density, log_density
 
 if TYPE_CHECKING:
     from jmix.results.irt.fit import IrtFit
@@ -45,7 +46,7 @@ class Points(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """Draws of one factor for some persons.
+    """Draws of the trait for some persons.
 
     Attributes:
         data: their responses. group: (n,) codes. draws: (n, M).
@@ -56,8 +57,8 @@ class Traits(NamedTuple):
     draws: FloatArray
 
 
-def plausible_traits(fit: IrtFit, factor: int, *, seed: int = 0) -> Traits:
-    """Draws of one factor from the posteriors of at most ``PERSONS`` persons.
+def plausible_traits(fit: IrtFit, *, seed: int = 0) -> Traits:
+    """Draws from the posteriors of at most ``PERSONS`` persons under a model with one factor.
 
     Plausible values and responses follow the model together, so that proportions by plausible value scatter about the
     item's curve; proportions by EAP do not, as EAPs are drawn to the mean (Chalmers & Ng 2017).
@@ -67,12 +68,7 @@ def plausible_traits(fit: IrtFit, factor: int, *, seed: int = 0) -> Traits:
     rows = np.arange(n) if n <= PERSONS else np.sort(rng.choice(n, PERSONS, replace=False))
     data = observed_rows(fit.responses, rows)
     group = np.zeros(n, dtype=np.int64) if fit.responses.group is None else fit.responses.group.astype(np.int64)
-    if fit.spec.n_factors == 1:
-        return Traits(data, group[rows], _by_grid(fit, data, group[rows], rng))
-    found = fit.posterior_moments
-    mean, variance = found.mean[rows, factor], found.covariance[rows, factor, factor]
-    noise = rng.standard_normal((rows.size, DRAWS))
-    return Traits(data, group[rows], mean[:, None] + np.sqrt(variance)[:, None] * noise)
+    return Traits(data, group[rows], _by_grid(fit, data, group[rows], rng))
 
 
 def empirical_points(item: int, group: int, traits: Traits, *, bins: int) -> Points:
@@ -98,7 +94,7 @@ def empirical_points(item: int, group: int, traits: Traits, *, bins: int) -> Poi
 
 def _by_grid(fit: IrtFit, data: Observed, group: npt.NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
     """(n, M) draws by inversion of each person's posterior on a grid, uniform within its cells."""
-    prior = person_prior(fit, fit.responses, fit.covariates)
+    prior, known = person_prior(fit, fit.responses, fit.covariates), latent_density(fit)
     out = np.empty((data.rows.size, DRAWS))
     for g, name in enumerate(fit.spec.groups):
         own = np.flatnonzero(group == g)
@@ -110,7 +106,8 @@ def _by_grid(fit: IrtFit, data: Observed, group: npt.NDArray[np.int64], rng: np.
         for begin in range(0, own.size, CHUNK):
             part = slice(begin, begin + CHUNK)
             rows = own[part]
-            log = -0.5 * ((line - mean[part, None]) / sd) ** 2
+            z = (line - mean[part, None]) / sd
+            log = -0.5 * z**2 if known is None else log_density(known, z)
             for j in range(len(data.items)):
                 code = data.table[rows, j]
                 log += np.where(code[:, None] != MISSING, log_p[j][np.maximum(code, 0)], 0.0)

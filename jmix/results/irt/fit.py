@@ -58,8 +58,9 @@ class IrtFit(IrtUses, IrtPlots):
             options: of new responses: ``person``, ``item``, ``response``, ``group``, ``data``, ...
 
         Returns:
-            (N, 2 D) frame indexed by person. Prior are the group's normal distribution and the latent regression. A
-            person without any response has the prior's mean and standard deviation, and NaN by "ML" and "WLE".
+            (N, 2 D) frame indexed by person. Prior are the group's normal distribution and the latent regression; of
+            what other persons of a cluster say only "EAP" and "plausible" know. A person without any response has the
+            prior's mean and standard deviation, and NaN by "ML" and "WLE".
 
         Raises:
             ModelError: an unknown method or rotation. DataError: responses that do not fit the items.
@@ -72,7 +73,8 @@ class IrtFit(IrtUses, IrtPlots):
     def plausible_values(self, n: int = 5, *, responses: Any = None, seed: int = 0, **options: Any) -> pd.DataFrame:
         """(N, n D) draws of theta given the responses, columns ``PV1_F1 ... PVn_FD`` (Mislevy 1991, Psychometrika 56).
 
-        Exact draws from the posterior by Metropolis steps, at the estimates of the item parameters.
+        Exact draws from the posterior by Metropolis steps, at the estimates of the item parameters; with clusters of
+        persons, draws from its normal approximation.
 
         Raises:
             ModelError: n is not a positive whole number.
@@ -99,8 +101,9 @@ class IrtFit(IrtUses, IrtPlots):
 
         Args:
             type: "marginal", a number: ``I(theta) / (I(theta) + 1 / var)`` averaged over the latent distribution of
-                the group, var its variance; "empirical", a series by factor: variance of the EAP estimates over that
-                variance plus the mean squared standard error, as mirt's ``empirical_rxx``.
+                the group, covariates included, var its variance (mirt 1.47 has var for 1 / var there, and N(0, 1));
+                "empirical", a series by factor: variance of the EAP estimates over that variance plus the mean squared
+                standard error, as mirt's ``empirical_rxx``.
 
         Raises:
             ModelError: another type, or "marginal" for several factors.
@@ -190,7 +193,8 @@ class IrtFit(IrtUses, IrtPlots):
         group: str | None = None,
         missing: bool = True,
     ) -> pd.DataFrame:
-        """Responses drawn from the fitted model, a frame persons by items of the categories' labels.
+        """Responses drawn from the fitted model, a frame persons by items of the categories' labels; of the persons of
+        a fit to a sparse list, again a list, with columns ``person item response``.
 
         Args:
             persons: number of new persons of ``group`` (the first); None for the persons of the fit with new traits,

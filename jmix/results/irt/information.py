@@ -10,7 +10,6 @@ import pandas as pd
 
 from jmix.errors import ModelError
 from jmix.results.irt.items import group_number
-from jmix.results.irt.latent import group_moments
 
 if TYPE_CHECKING:
     from jmix.results.irt.fit import IrtFit
@@ -96,8 +95,9 @@ def marginal_reliability(fit: IrtFit, group: str | None) -> float:
     if fit.spec.n_factors > 1:
         raise ModelError("marginal reliability is for one factor; use fit.reliability('empirical')")
     g = 0 if group is None else group_number(fit.spec, group)
-    variance = float(group_moments(fit.numbers)[1][g, 0, 0])
     grid = group_grid(fit, g)
+    trait = grid.theta[:, 0]
+    variance = float(grid.mean((trait - grid.mean(trait)) ** 2))
     total = np.asarray(fit.bank(fit.spec.groups[g]).information(grid.theta)).sum(axis=0)
     return float(grid.mean(total / (total + 1.0 / variance)))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from jmix.errors import DataError
 
@@ -62,9 +61,12 @@ def spherical_grid(d: int, *, nodes: int | None = None) -> LatentGrid:
 
 def _spherical(d: int, nodes: int | None) -> tuple[FloatArray, FloatArray]:
     if d > max(NODES):
+        from scipy.special import ndtri
+        from scipy.stats import qmc
+
         n = nodes or POINTS
-        points = stats.qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(n)
-        return stats.norm.ppf(np.clip(points, 1e-12, 1 - 1e-12)), np.full(n, 1 / n)
+        points = qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(n)
+        return ndtri(np.clip(points, 1e-12, 1 - 1e-12)), np.full(n, 1 / n)
     line = np.linspace(-LIMIT, LIMIT, nodes or NODES[d])
     z = np.stack([axis.ravel() for axis in np.meshgrid(*[line] * d, indexing="ij")], axis=-1)
     log = -0.5 * (z * z).sum(axis=1)

@@ -12,16 +12,18 @@ import pandas as pd
 
 from jmix.errors import ModelError
 from jmix.responses.data import Responses
-from jmix.results.irt.latent_grid import spherical_grid
-from jmix.results.irt.limited_moments import Features, Moments, features, sample_moments
+from jmix.results.irt.latent_grid import LatentGrid, spherical_grid
+from jmix.results.irt.limited_moments import KINDS, Features, Moments, features, n_moments, sample_moments
 from jmix.results.irt.multiple import chi_squared_p, rmsea, rmsea_interval
 from jmix.results.irt.observed import Observed, observed
-from jmix.results.irt.tables_at import TableSlopes, table_slopes, tables_at
+from jmix.results.irt.tables_at import STEP, TableSlopes, table_slopes, tables_at
 from jmix.spec.irt.spec import IrtSpec
 
 FloatArray = npt.NDArray[np.float64]
 
-LARGEST = 12_000
+Density = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+LARGEST = 8_000
 """Most moments: their covariance matrix has this number of rows."""
 
 
@@ -90,7 +92,13 @@ class _Part(NamedTuple):
 
 
 def limited_fit(
-    spec: IrtSpec, x: FloatArray, responses: Responses, *, type: str = "M2*", items: Sequence[str] | None = None
+    spec: IrtSpec,
+    x: FloatArray,
+    responses: Responses,
+    *,
+    type: str = "M2*",
+    items: Sequence[str] | None = None,
+    density: Density | None = None,
 ) -> LimitedFit:
     """M2, M2* or C2 of a fitted model, with mirt's indices.
 
@@ -100,7 +108,8 @@ def limited_fit(
 
     Args:
         spec: the model at estimates x (P,). responses: those without a missing response count.
-        items: names of those whose margins count, all by default.
+        items: names of those whose margins count, all by default. density: of a model with one factor whose latent
+            density is not normal, points (Q,) of the standardised trait and the density there, at parameters x.
         type: "M2", all categories of items and pairs (Maydeu-Olivares & Joe 2006); "M2*", expected scores (Cai & Hansen
             2013); "C2", categories of items and scores of pairs (Cai & Monroe 2014), for short tests of many
             categories. With two categories the three are the same.
@@ -113,22 +122,23 @@ def limited_fit(
     places = list(range(len(spec.items))) if items is None else [spec.items.index(name) for name in items]
     codes = range(len(spec.groups))
     groups = [observed(responses, g if len(codes) > 1 else None).columns(places).complete(type) for g in codes]
+    size = n_moments(groups[0].n_categories, type)
+    if size > LARGEST:
+        raise ModelError(f"{type} of {len(places)} items needs {size} moments: choose fewer, with items=[...]")
     what = features(groups[0].n_categories, type)
-    if what.n_moments > LARGEST:
-        raise ModelError(
-            f"{type} of {len(places)} items needs {what.n_moments} moments: choose fewer, with items=[...]"
-        )
-    grid = spherical_grid(len(spec.factors))
+    grid = spherical_grid(len(spec.factors)) if density is None else _discrete(density, x)
     width = max(groups[0].n_categories)
     tables = [tables_at(spec, x, grid.theta, g)[places, :width] for g in codes]
     slopes = [[_some(s, places, width) for s in table_slopes(spec, x, grid.theta, g)] for g in codes]
     parts = [_part(what, data, t, grid.weights, s) for data, t, s in zip(groups, tables, slopes, strict=True)]
+    if density is not None and spec.density is not None:
+        for g, part in enumerate(parts):
+            _add_density_slopes(part, spec, x, density, g, lambda t, w: Moments(what, t[places, :width], w).mean())
     statistic, df = _quadratic(parts, spec.n_free)
     if df < 1:
         other = {"M2*": "; use type='C2' or 'M2'", "C2": "; use type='M2'"} if width > 2 else {}
-        n_moments = sum(part.residual.size for part in parts)
         raise ModelError(
-            f"{type} has {n_moments} moments for {spec.n_free} parameters: no degree of freedom is left"
+            f"{type} has {len(parts) * size} moments for {spec.n_free} parameters: no degree of freedom is left"
             + other.get(type, "")
         )
     null = _quadratic(
@@ -170,6 +180,31 @@ def _part(
     model = Moments(what, tables, weights)
     residual = sample_moments(what, data) - model.mean()
     return _Part(float(np.sqrt(data.n)), residual, model.covariance(), model.derivatives(slopes))
+
+
+def _discrete(density: Density, x: FloatArray) -> LatentGrid:
+    points, height = density(x)
+    return LatentGrid(np.asarray(points)[:, None], np.asarray(height) / np.sum(height))
+
+
+def _add_density_slopes(
+    part: _Part,
+    spec: IrtSpec,
+    x: FloatArray,
+    density: Density,
+    group: int,
+    mean: Callable[[FloatArray, FloatArray], FloatArray],
+) -> None:
+    """Derivatives in the parameters of the latent density, which move its points and masses: central differences."""
+    assert spec.density is not None
+    for p in np.flatnonzero(np.isin(spec.table.free, spec.density)):
+        at = {}
+        for t in (-2, -1, 1, 2):
+            moved = x.copy()
+            moved[p] += t * STEP
+            grid = _discrete(density, moved)
+            at[t] = mean(tables_at(spec, x, grid.theta, group), grid.weights)
+        part.slopes[:, p] = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * STEP)
 
 
 def _null_part(what: Features, data: Observed) -> _Part:
@@ -237,6 +272,8 @@ def _pair_correlations(scores: Features, moments: FloatArray, square: FloatArray
 
 
 def _check(spec: IrtSpec, type: str) -> None:
+    if type not in KINDS:
+        raise ModelError(f"type='{type}': choose from {', '.join(KINDS)}")
     if spec.regression is not None or spec.cluster_sd is not None:
         what = "latent regression" if spec.regression is not None else "clusters of persons"
         raise ModelError(f"{type} is not defined for a model with {what}: fit the items without it first")

@@ -84,6 +84,15 @@ def features(n_categories: Sequence[int], kind: str) -> Features:
     return Features(np.array(item), np.array(rows), np.array(first), np.array(second))
 
 
+def n_moments(n_categories: Sequence[int], kind: str) -> int:
+    """Number of moments of a statistic, see ``features``."""
+    k = np.asarray(n_categories, dtype=np.int64)
+    steps, n = int((k - 1).sum()), k.size
+    single = n if kind == "M2*" else steps
+    pairs = (steps**2 - int(((k - 1) ** 2).sum())) // 2 if kind == "M2" else n * (n - 1) // 2
+    return single + pairs
+
+
 def sample_moments(what: Features, data: Observed) -> FloatArray:
     """(s,) weighted means in a table without missing responses."""
     j = what.item
@@ -123,7 +132,8 @@ class Moments:
         for j in np.unique(self.what.item):
             self._add_shared_item(out, int(j))
         self._add_shared_pairs(out)
-        return out - np.outer(mean, mean)
+        out -= np.outer(mean, mean)
+        return out
 
     def derivatives(self, slopes: Sequence[TableSlopes]) -> FloatArray:
         """(s, P) derivatives of the expectations, from those of the tables."""

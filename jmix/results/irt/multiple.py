@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from jmix.errors import ModelError
 
@@ -52,9 +51,11 @@ def _adjust(p: FloatArray, method: str) -> FloatArray:
 
 def chi_squared_p(statistic: Any, df: Any) -> FloatArray:
     """Upper tail of the chi-squared distribution; NaN without degrees of freedom."""
+    from scipy.special import chdtrc
+
     d = np.asarray(df, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.where(d > 0, stats.chi2.sf(np.asarray(statistic, dtype=np.float64), np.where(d > 0, d, 1.0)), np.nan)
+    x = np.asarray(statistic, dtype=np.float64)
+    return np.where(d > 0, chdtrc(np.where(d > 0, d, 1.0), x), np.nan)
 
 
 def rmsea(statistic: Any, df: Any, n: float) -> FloatArray:
@@ -83,11 +84,12 @@ def rmsea_interval(statistic: float, df: int, n: float, level: float = 0.90) -> 
 def _noncentrality(statistic: float, df: int, probability: float) -> float:
     """Noncentrality at which the statistic has that lower tail, 0 where even none is too much."""
     from scipy.optimize import brentq
+    from scipy.special import chdtr, chndtr
 
     def excess(noncentrality: float) -> float:
-        return float(stats.ncx2.cdf(statistic, df, noncentrality)) - probability
+        return float(chndtr(statistic, df, noncentrality)) - probability
 
-    if float(stats.chi2.cdf(statistic, df)) <= probability:
+    if float(chdtr(df, statistic)) <= probability:
         return 0.0
     upper = max(statistic, 1.0)
     while excess(upper) > 0:

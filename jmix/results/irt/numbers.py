@@ -86,8 +86,12 @@ class Numbers:
     def finite(self) -> Any:
         """``vcov`` with ``HUGE`` for infinite variances."""
         if isinstance(self.vcov, np.ndarray):
-            return np.where(np.isfinite(self.vcov), self.vcov, HUGE)
-        return self.vcov
+            return self.vcov if np.isfinite(self.vcov).all() else np.where(np.isfinite(self.vcov), self.vcov, HUGE)
+        if np.isfinite(self.vcov.data).all():
+            return self.vcov
+        out = self.vcov.copy()
+        out.data = np.where(np.isfinite(out.data), out.data, HUGE)
+        return out
 
     def covariance(self, places: Index) -> FloatArray:
         """(..., p, p) covariance of the numbers at (..., p) places in ``v``; zero rows for fixed ones."""

@@ -50,6 +50,10 @@ def plausible_values(
     for batch in batches(data, CHUNK):
         rng = np.random.default_rng(streams.spawn(1)[0])
         chol: FloatArray = np.linalg.cholesky(found.covariance[batch.rows]).astype(np.float64)
+        if fit.spec.cluster_sd is not None:
+            z = rng.standard_normal((n, len(batch.rows), draws.shape[2]))
+            draws[:, batch.rows] = found.mean[batch.rows] + np.einsum("nde,tne->tnd", chol, z)
+            continue
         draws[:, batch.rows] = _draw(fit, batch, prior, found.mean[batch.rows], chol, int(n), rng)
     if turn is not None:
         draws = draws @ turn

@@ -34,10 +34,11 @@ class IrtPlots(IrtEstimates):
         """Item characteristic curves: the probability of a 1, or the expected score, over the trait.
 
         Args:
-            items: names, all by default. empirical: add what the persons answered, in bins of plausible values with
-                95% intervals; points by EAP would not lie on the curve of a true model. facet: a panel for each item,
-                or all curves in one. bins: of equal numbers of persons. limits: of the trait; four standard deviations
-                about the mean by default. factor: along which the curves go, the others at their means.
+            items: names, all by default. empirical: with one factor, add what the persons answered, in bins of
+                plausible values with 95% intervals; points by EAP would not lie on the curve of a true model.
+            facet: a panel for each item, or all curves in one. bins: of equal numbers of persons.
+            limits: of the trait; four standard deviations about the mean by default. factor: along which the curves go,
+                the others at their means.
             seed: of the plausible values. figsize: in inches.
 
         Raises:

@@ -47,7 +47,7 @@ def plot_icc(
     """See ``IrtFit.plot_icc``."""
     wanted, d = chosen_items(fit, items), factor_number(fit, factor)
     theta = axis_values(fit, d, limits)
-    traits = plausible_traits(fit, d, seed=seed) if empirical and facet else None
+    traits = plausible_traits(fit, seed=seed) if empirical and facet and fit.spec.n_factors == 1 else None
     if not facet:
         return _together(fit, wanted, theta, d, figsize)
     rows, columns = shape(len(wanted))
@@ -85,7 +85,7 @@ def plot_categories(
     g = group_number(fit, group)
     bank = fit.bank(fit.spec.groups[g])
     p = bank.probabilities(along(fit, theta, d, g))
-    traits = plausible_traits(fit, d, seed=seed) if empirical else None
+    traits = plausible_traits(fit, seed=seed) if empirical and fit.spec.n_factors == 1 else None
     rows, columns = shape(len(wanted))
     fig = look.new_figure((0.5 + 2.7 * columns, 1.0 + 2.0 * rows), figsize)
     axes = fig.subplots(rows, columns, squeeze=False)

@@ -31,13 +31,15 @@ class IrtPosterior:
 
     Attributes:
         spec: the specification with the priors in force. responses: the data. marginal: their marginal likelihood.
-        draws: free parameters, sampler statistics and settings.
+        draws: free parameters, sampler statistics and settings. covariates: (N, p) person model matrix of a latent
+            regression, or None.
     """
 
     spec: IrtSpec
     responses: Responses
     marginal: Any
     draws: IrtDraws
+    covariates: FloatArray | None = None
 
     def __repr__(self) -> str:
         return str(self.summary())

@@ -69,7 +69,7 @@ def moments(fit: IrtFit, responses: Responses | None = None, covariates: FloatAr
         )
     histogram = histogram_of(fit.marginal)
     new = rebuilt(fit.spec, responses, fit.solution.integration, covariates, histogram)
-    return new.moments(fit.solution.x)  # type: ignore[no-any-return]
+    return new.moments(fit.solution.x)
 
 
 def _by_likelihood(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
+from jmix.items import kind_of
 from jmix.responses.data import MISSING
 from jmix.results.irt.information import theta_values
 from jmix.results.irt.items import group_number
@@ -44,16 +45,34 @@ def _again(fit: IrtFit, rng: np.random.Generator, missing: bool) -> pd.DataFrame
     """New traits and responses of the persons of the fit."""
     data = fit.responses
     number = np.zeros(data.n_persons, dtype=np.int64) if data.group is None else data.group.astype(np.int64)
-    codes = _responses(fit, _drawn(fit, rng, number, fit.covariates, data.cluster), number, rng)
-    if missing:
-        if data.table is not None:
-            codes = np.where(data.table == MISSING, np.int8(MISSING), codes)
-        else:
-            assert data.long is not None
-            given = np.zeros(codes.shape, dtype=bool)
-            given[data.long.person(), data.long.item] = True
-            codes = np.where(given, codes, np.int8(MISSING))
+    theta = _drawn(fit, rng, number, fit.covariates, data.cluster)
+    if missing and data.long is not None:
+        return _listed(fit, theta, number, rng)
+    codes = _responses(fit, theta, number, rng)
+    if missing and data.table is not None:
+        codes = np.where(data.table == MISSING, np.int8(MISSING), codes)
     return frame_of(fit, codes, data.persons)
+
+
+def _listed(fit: IrtFit, theta: FloatArray, number: Any, rng: np.random.Generator) -> pd.DataFrame:
+    """The list of the responses that were given, drawn anew: columns ``person item response``."""
+    long = fit.responses.long
+    assert long is not None
+    person, codes = long.person(), np.zeros(long.n, dtype=np.int64)
+    u = rng.random(long.n)
+    v = unpack(np, fit.spec, np.asarray(fit.solution.x))
+    for block, slopes, own in zip(fit.spec.blocks, v.slopes, v.own, strict=True):
+        place = np.full(len(fit.spec.items), -1)
+        place[list(block.columns)] = np.arange(len(block.columns))
+        for g in range(len(fit.spec.groups)):
+            rows = np.flatnonzero((place[long.item] >= 0) & (number[person] == g))
+            item = place[long.item[rows]]
+            eta = (slopes[g][item] * theta[person[rows]]).sum(axis=1)
+            p = np.exp(kind_of(block.kind).log_table(np, eta, own[g][item], block.n_categories))
+            codes[rows] = (u[rows, None] > np.cumsum(p, axis=1)[:, :-1]).sum(axis=1)
+    labels = [fit.responses.categories[j][k] for j, k in zip(long.item, codes, strict=True)]
+    items = np.asarray(fit.responses.items, dtype=object)[long.item]
+    return pd.DataFrame({"person": fit.responses.persons[person], "item": items, "response": labels})
 
 
 def _drawn(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from jmix.results.irt.rebuild import histogram_of
 from jmix.results.numbers import format_number, format_numbers, round_to
 from jmix.results.sections import Section, SummaryContent
 from jmix.results.summary import Report
@@ -60,6 +61,10 @@ def _call(fit: IrtFit) -> list[tuple[str, str]]:
         lines.append(("Latent regression", " + ".join(map(one_line, spec.covariates))))
     if responses.cluster is not None and responses.clusters is not None:
         lines.append(("Clusters", f"{len(responses.clusters)}"))
+    if spec.density is not None:
+        lines.append(("Latent density", f"Davidian curve of order {spec.density.size}"))
+    elif histogram_of(fit.marginal) is not None:
+        lines.append(("Latent density", "empirical histogram"))
     return [*lines, ("Integration", integration_text(fit))]
 
 

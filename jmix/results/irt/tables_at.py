@@ -88,8 +88,7 @@ def latent_free(spec: IrtSpec, group: int = 0) -> BoolArray:
     places = [spec.mean[group], spec.sd[group], spec.corr[group]]
     if spec.regression is not None:
         places.append(spec.regression.ravel())
-    if spec.cluster_sd is not None:
-        places.append(spec.cluster_sd)
+    places += [own for own in (spec.cluster_sd, spec.density) if own is not None]
     return np.isin(spec.table.free, np.concatenate([np.asarray(p).ravel() for p in places]))
 
 

@@ -13,6 +13,7 @@ from jmix.errors import ModelError
 from jmix.results.irt.itemfit import item_fit
 from jmix.results.irt.observed import Observed, observed
 from jmix.results.irt.personfit import person_fit
+from jmix.results.irt.rebuild import histogram_of
 from jmix.results.irt.residuals import dependence_matrix, local_dependence, q3, response_residuals
 from jmix.results.irt.tables_at import item_parameters, latent_free, touched_items
 
@@ -115,7 +116,7 @@ def residuals(fit: IrtFit, type: str, scores: str, *, matrix: bool, p_adjust: st
 def m2(fit: IrtFit, type: str | None, items: Sequence[str] | None = None) -> LimitedFit:
     """See ``IrtFit.m2``; ``items`` takes the margins of some items only."""
     from jmix.results.irt.limited import limited_fit
-    from jmix.results.irt.limited_moments import features
+    from jmix.results.irt.limited_moments import n_moments
 
     spec, x = fit.spec, np.asarray(fit.solution.x)
     if type is None:
@@ -124,9 +125,12 @@ def m2(fit: IrtFit, type: str | None, items: Sequence[str] | None = None) -> Lim
         n_free = spec.n_free if items is None else _touching(fit, places)
         ordered = all(block.kind != "nominal" for block in spec.blocks)
         ways = ("M2*", "C2", "M2") if ordered else ("M2",)
-        enough = [way for way in ways if features(categories, way).n_moments * len(spec.groups) > n_free]
+        enough = [way for way in ways if n_moments(categories, way) * len(spec.groups) > n_free]
         type = enough[0] if enough else ways[-1]
-    return limited_fit(spec, x, fit.responses, type=type, items=items)
+    if histogram_of(fit.marginal) is not None:
+        raise ModelError(f"{type} is not defined with an empirical histogram: fit with density='davidian'")
+    density = fit.marginal.density if spec.density is not None else None
+    return limited_fit(spec, x, fit.responses, type=type, items=items, density=density)
 
 
 def fit_statistics(fit: IrtFit) -> pd.DataFrame:

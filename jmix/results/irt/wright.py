@@ -36,7 +36,6 @@ def plot_wright(
     """See ``IrtFit.plot_wright``."""
     theta, names, steps = _data(fit, items, scores, group)
     order = _order(steps, len(names)) if sort else np.arange(len(names))
-    column = np.argsort(order)
     fig = look.new_figure((min(14.0, 4.2 + 0.28 * min(len(names), COLUMNS)), 5.6), figsize)
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1.0, max(1.2, 0.13 * min(len(names), COLUMNS))))
     low, high = _range(theta, steps)
@@ -44,6 +43,18 @@ def plot_wright(
     left.invert_xaxis()
     left.set_xlabel("persons", fontsize=look.NORMAL)
     left.set_ylabel("trait θ", fontsize=look.NORMAL)
+    _items(right, names, steps, order, sort)
+    left.set_ylim(low, high)
+    look.heading(right, "difficulties" if (steps.step == 0).all() else "difficulties of the steps")
+    look.heading(left, f"{scores} estimates")
+    if len(fit.spec.groups) > 1 and group is None:
+        group_legend(fig, fit.spec.groups)
+    return fig
+
+
+def _items(right: Any, names: list[str], steps: _Steps, order: npt.NDArray[np.int64], sort: bool) -> None:
+    """Difficulties in columns by item, steps by their number."""
+    column = np.argsort(order)
     look.bare(right)
     right.spines["left"].set_visible(False)
     wide = len(names) <= COLUMNS
@@ -73,12 +84,6 @@ def plot_wright(
     right.grid(axis="y", color=look.LINE, linewidth=0.5)
     right.set_axisbelow(True)
     right.tick_params(axis="y", length=0, labelleft=False)
-    left.set_ylim(low, high)
-    look.heading(right, "difficulties" if (steps.step == 0).all() else "difficulties of the steps")
-    look.heading(left, f"{scores} estimates")
-    if len(fit.spec.groups) > 1 and group is None:
-        group_legend(fig, fit.spec.groups)
-    return fig
 
 
 def plot_histogram(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -91,31 +92,39 @@ def apply_frame(selector: Selector, frame: Any) -> None:
     if not isinstance(frame, pd.DataFrame) or not {"item", "name", "value", "est"} <= set(frame.columns):
         raise ModelError("parameters is a frame with the columns item, name, value and est, as parameter_frame gives")
     cells = selector.cells
-    groups = frame["group"] if "group" in frame.columns else pd.Series(cells.groups[0], index=frame.index)
-    for group, item, name, value, est in zip(
-        groups, frame["item"], frame["name"], frame["value"], frame["est"], strict=True
-    ):
-        place, asymptote = _find(cells, str(group), item, str(name))
-        if place in cells.explained:
-            continue
-        number = float(value)
-        if np.isnan(number):
-            raise ModelError(f"parameters: the value of '{name}' of {item} is missing")
-        if asymptote:
-            with np.errstate(divide="ignore"):
-                number = float(np.log(number) - np.log1p(-number))
-        if bool(est) and not np.isfinite(number):
-            raise ModelError(f"parameters: '{name}' of {item} is to be estimated and needs a start inside (0, 1)")
-        changed = not np.isclose(cells.value[place], number, rtol=1e-12, atol=0)
-        if est:
-            cells.release([place])
-            if changed:
-                cells.start([place], number)
-        else:
-            cells.fix([place], number)
+    groups = frame["group"].astype(str) if "group" in frame.columns else [cells.groups[0]] * len(frame)
+    rows = list(zip(groups, frame["item"].tolist(), frame["name"].astype(str), strict=True))
+    item_of: dict[Any, int] = {item: j for j, item in enumerate(cells.items)}
+    found = [_find(cells, item_of, *row) for row in rows]
+    place = np.array([cell for cell, _ in found], dtype=np.int64)
+    value = frame["value"].to_numpy(dtype=np.float64).copy()
+    est = frame["est"].to_numpy(dtype=np.bool_)
+    asymptote = np.array([flag for _, flag in found], dtype=np.bool_)
+    _check_rows(rows, value, est, asymptote)
+    with np.errstate(divide="ignore"):
+        value[asymptote] = np.log(value[asymptote]) - np.log1p(-value[asymptote])
+    mine = ~np.isin(place, list(cells.explained))
+    changed = mine & ~np.isclose(cells.value[place], value, rtol=1e-12, atol=0)
+    cells.release(place[mine & est])
+    cells.start(place[changed & est], value[changed & est])
+    cells.fix(place[mine & ~est], value[mine & ~est])
 
 
-def _find(cells: Cells, group: str, item: Any, name: str) -> tuple[int, bool]:
+def _check_rows(rows: list[tuple[str, Any, str]], value: FloatArray, est: Any, asymptote: Any) -> None:
+    missing = np.flatnonzero(np.isnan(value))
+    if missing.size:
+        _, item, name = rows[missing[0]]
+        raise ModelError(f"parameters: the value of '{name}' of {item} is missing")
+    wrong = np.flatnonzero(asymptote & ((value < 0) | (value > 1) | (est & ((value == 0) | (value == 1)))))
+    if wrong.size:
+        _, item, name = rows[wrong[0]]
+        raise ModelError(
+            f"parameters: '{name}' of {item} is a probability; its value {value[wrong[0]]:g} must lie between 0 and 1, "
+            "and inside where it is estimated"
+        )
+
+
+def _find(cells: Cells, item_of: Mapping[Any, int], group: str, item: Any, name: str) -> tuple[int, bool]:
     """The cell of a row, and whether it is an asymptote."""
     if group not in cells.groups:
         raise ModelError(f"parameters: '{group}' is not a group; there are {', '.join(cells.groups)}")
@@ -124,9 +133,9 @@ def _find(cells: Cells, group: str, item: Any, name: str) -> tuple[int, bool]:
         if name not in cells.place or name not in cells.latent:
             raise ModelError(f"parameters: there is no latent parameter '{name}'")
         return int(cells.place[name][g, 0]), False
-    if item not in cells.items:
+    if item not in item_of:
         raise ModelError(f"parameters: '{item}' is not an item")
-    j = cells.items.index(item)
+    j = item_of[item]
     for param in (f"logit({name})", name):
         if param in cells.place and cells.place[param][g, j] >= 0:
             return int(cells.place[param][g, j]), param != name

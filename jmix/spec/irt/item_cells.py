@@ -125,7 +125,7 @@ def _rating_scale(
     separate: BoolArray,
     slopes: IntArray,
 ) -> IntArray:
-    """Thresholds tied over the items, the first item's location at zero, and the slope's cell once more."""
+    """Thresholds tied over the items, the location of the first item of each set of thresholds at zero, the slope."""
     wide = np.flatnonzero(loadings.pattern[columns].sum(axis=1) != 1)
     if wide.size:
         raise ModelError(
@@ -139,7 +139,10 @@ def _rating_scale(
         for row in b:
             cells.merge(row)
         found.append(b)
-    found.append(cells.add("c", columns, 0.0, np.arange(columns.size) > 0, separate))
+    locations = cells.add("c", columns, 0.0, True, separate)
+    _, first = np.unique(cells.tie[found[0][:, 0]], return_index=True)
+    cells.fix(locations[first, 0])
+    found.append(locations)
     factor = loadings.pattern[columns].argmax(axis=1)
     found.append(slopes[:, np.arange(columns.size), factor])
     return np.stack(found, axis=2)

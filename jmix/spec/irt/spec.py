@@ -168,19 +168,20 @@ def _chol(xp: Any, sd: Any, corr: Any) -> Any:
 
 
 def correlation_chol(xp: Any, corr: Any, d: int) -> Any:
-    """(G, D, D) Cholesky factor of correlation matrices from (G, D (D - 1) / 2) correlations, written out.
+    """(G, D, D) Cholesky factor of correlation matrices from (G, D (D - 1) / 2) correlations, column by column.
 
-    NaN where a matrix is not positive definite.
+    NaN where a matrix is not positive definite. The graph grows as D, not as its cube.
     """
-    one = xp.ones(corr.shape[0], corr.dtype)
-    zero = xp.zeros_like(one)
-    lower: list[list[Any]] = [[zero] * d for _ in range(d)]
-    at = 0
-    for i in range(d):
-        for j in range(i + 1):
-            r = one if i == j else corr[:, at]
-            at += i != j
-            for k in range(j):
-                r = r - lower[i][k] * lower[j][k]
-            lower[i][j] = xp.sqrt(r) if i == j else r / lower[j][j]
-    return xp.stack([xp.stack(row, axis=-1) for row in lower], axis=1)
+    place = np.full((d, d), d * (d - 1) // 2)
+    place[np.tril_indices(d, -1)] = np.arange(d * (d - 1) // 2)
+    place = np.minimum(place, place.T)
+    matrix = xp.concatenate([corr, xp.ones((corr.shape[0], 1), corr.dtype)], axis=1)[:, place]
+    columns: list[Any] = []
+    for j in range(d):
+        column = matrix[:, :, j]
+        if columns:
+            before = xp.stack(columns, axis=2)
+            column = column - xp.sum(before * before[:, j : j + 1], axis=2)
+        column = column / xp.sqrt(column[:, j : j + 1])
+        columns.append(xp.where(np.arange(d) >= j, column, 0.0))
+    return xp.stack(columns, axis=2)

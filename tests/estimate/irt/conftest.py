@@ -46,11 +46,11 @@ def brute() -> Any:
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., tuple[IrtSpec, Any, Any]]:
-    """``make(data, itemtype, group=..., **options)``: specification, responses and W."""
+    """``make(table, itemtype, group=..., **options)``: specification, responses and W."""
 
-    def build(data: pd.DataFrame, itemtype: str, **options: Any) -> tuple[IrtSpec, Any, Any]:
+    def build(table: pd.DataFrame, itemtype: str, **options: Any) -> tuple[IrtSpec, Any, Any]:
         reading = {k: options.pop(k) for k in ("group", "weights", "data", "item_data") if k in options}
-        read = read_responses(data, **reading)
+        read = read_responses(table, **reading)
         spec, W = build_spec(read, itemtype, **options)
         return spec, read, W
 

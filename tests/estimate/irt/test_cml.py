@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from jmix.errors import DataError, ModelError
@@ -247,6 +248,38 @@ def test_a_category_that_only_extreme_persons_chose() -> None:
     both[(table == 1).all(axis=1), 3] = 2
     with pytest.raises(DataError, match=r"category 2 of item 'Item\.4'"):
         cml_data(read_responses(both))
+
+
+def test_a_lowest_category_that_only_the_lowest_chose() -> None:
+    x = np.random.default_rng(0).integers(0, 3, (100, 3))
+    x[:, 0] = np.where((x[:, 1] + x[:, 2]) > 0, np.maximum(x[:, 0], 1), 0)
+    with pytest.raises(DataError, match=r"category 0 of item 'Item\.1' was chosen only by persons with the lowest"):
+        cml_data(read_responses(x))
+    with pytest.raises(DataError, match="two or more"):
+        cml_data(read_responses(x[:, :1]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays(np.int8, st.tuples(st.integers(3, 25), st.integers(2, 4)), elements=st.integers(-1, 2)))
+def test_any_small_table_is_refused_or_has_a_finite_maximum(table: np.ndarray) -> None:
+    from jmix.responses import check_responses
+
+    try:
+        read = read_responses(table)
+        check_responses(read)
+        data = cml_data(read)
+        design = free_design(data.items, data.owner, data.step)
+        found = fit_conditional(data, design)
+    except DataError as error:
+        assert "nan" not in str(error).lower()
+        return
+    assert found.converged and np.all(np.isfinite(found.vcov))
+    assert np.sqrt(np.diag(found.vcov)).max() < 3000.0
+    value, grad = ConditionalLikelihood(data, design).value_and_grad(found.eta)
+    assert value <= 1e-12 and np.abs(grad).max() < 1e-5
+    step = np.random.default_rng(0).normal(size=(5, found.eta.size))
+    for direction in step:
+        assert ConditionalLikelihood(data, design).value_and_grad(found.eta + 0.05 * direction)[0] <= value + 1e-10
 
 
 def vocabulary(shared_dir: Path) -> Responses:

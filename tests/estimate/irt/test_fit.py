@@ -11,9 +11,9 @@ import pytest
 from scipy.optimize import minimize
 
 from jmix.errors import ConvergenceWarning
-from jmix.estimate.irt.canonical import signs
+from jmix.estimate.irt.canonical import orientation, signs
 from jmix.estimate.irt.fit import FitOptions, fit_irt
-from jmix.estimate.irt.notes import estimate_notes, runaway
+from jmix.estimate.irt.notes import estimate_notes, runaway, weak_notes
 from jmix.estimate.irt.sample import take_sample
 from jmix.estimate.irt.start import start_values
 from jmix.estimate.irt.uncertainty import covariance, inverse_information, standard_error_type
@@ -201,6 +201,33 @@ def test_standard_deviations_become_positive(make: Make, simulate: Any, brute: A
     assert flip[names.index("sd[F1]")] == -1 and flip[names.index("corr[F1,F2]")] == -1
     own = brute(spec, read, Integration(nodes=21))
     assert own.value_and_grad(x)[0] == pytest.approx(own.value_and_grad(x * flip)[0], abs=1e-9)
+
+
+def test_a_factor_that_points_down_is_turned_round(two: Any) -> None:
+    marginal, sample, start = two
+    names = marginal.spec.table.free_names
+    slopes = np.array([name.startswith("a1") for name in names])
+    up = fit_irt(marginal, sample, start)[0]
+    down = fit_irt(marginal, sample, np.where(slopes, -start, start))[0]
+    np.testing.assert_allclose(down.x, up.x, atol=1e-6)
+    np.testing.assert_allclose(down.vcov, up.vcov, atol=1e-5)
+    assert np.array_equal(orientation(marginal.spec, np.where(slopes, -up.x, up.x)), np.where(slopes, -1.0, 1.0))
+
+
+def test_fixed_slopes_keep_their_direction(make: Make, simulate: Any) -> None:
+    spec, _, _ = make(simulate(), "2PL", fixed={"a1[i1]": -1.0})
+    assert np.all(orientation(spec, np.full(spec.n_free, -1.0)) == 1.0)
+    spec, _, _ = make(simulate(), "2PL", priors={"a": "normal(-1, 1)"})
+    assert np.all(orientation(spec, np.full(spec.n_free, -1.0)) == 1.0)
+
+
+def test_standard_errors_beyond_use_are_named(make: Make, simulate: Any) -> None:
+    spec, _, _ = make(simulate(), "2PL")
+    vcov = np.eye(spec.n_free)
+    vcov[2, 2] = 900.0
+    (note,) = weak_notes(spec, np.ones(spec.n_free), vcov)
+    assert spec.table.free_names[2] in note and "weakly identified" in note
+    assert weak_notes(spec, np.ones(spec.n_free), np.eye(spec.n_free)) == ()
 
 
 def test_a_fit_is_silent_when_all_is_well(two: Any) -> None:

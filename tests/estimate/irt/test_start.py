@@ -154,3 +154,10 @@ def test_jacobian_of_an_affine_map(make: Make, simulate: Any) -> None:
     x = np.random.default_rng(1).standard_normal(spec.n_free)
     base = full_vector(np, spec, np.zeros(spec.n_free))
     np.testing.assert_allclose(base + change @ x, full_vector(np, spec, x), atol=1e-12)
+
+
+def test_starts_lie_inside_the_priors(make: Make, simulate: Any) -> None:
+    spec, read, _ = make(simulate(), "2PL", priors={"a": "uniform(0, 0.5)", "d": "lognormal(0, 1)"})
+    x = start_values(spec, take_sample(read))
+    slopes = np.array([name.startswith("a1") for name in spec.table.free_names])
+    assert np.all((x[slopes] > 0) & (x[slopes] < 0.5)) and np.all(x[~slopes] > 0)

@@ -14,31 +14,38 @@ from jmix.likelihood.irt.nodes import grid_rule
 from .textbook import Case, derivative, textbook
 
 CASES: dict[str, dict[str, Any]] = {
-    "2PL": {"kinds": [("logistic", 2, 4)]},
-    "2PL weighted, two groups": {"kinds": [("logistic", 2, 4)], "groups": 2, "weights": True},
-    "missing at random": {"kinds": [("logistic", 2, 4), ("gpcm", 3, 2)], "missing": 0.3, "groups": 2},
-    "missing by pattern": {"kinds": [("logistic", 2, 4)], "missing": "pattern", "groups": 2, "n": 300},
-    "mixed": {
-        "kinds": [("logistic", 2, 1), ("logistic4", 2, 2), ("graded", 3, 2), ("nominal", 4, 1)],
-        "columns": [3, 0, 4, 1, 5, 2],
-        "missing": 0.1,
+    "2PL": {"kinds": [("logistic", 2, 4)], "groups": 2, "weights": True},
+    "mixed, missing": {
+        "kinds": [("logistic", 2, 2), ("logistic4", 2, 2), ("graded", 3, 2), ("nominal", 4, 1)],
+        "columns": [3, 0, 4, 1, 5, 2, 6],
+        "missing": 0.2,
         "weights": True,
+        "groups": 2,
+        "no_upper": True,
     },
+    "missing by pattern": {"kinds": [("logistic", 2, 4)], "missing": "pattern", "groups": 2, "n": 300},
+    "two factors, regression": {"kinds": [("gpcm", 3, 3)], "d": 2, "covariates": 1},
+}
+SLOW: dict[str, dict[str, Any]] = {
     "graded": {"kinds": [("graded", 4, 3)], "groups": 2},
     "regression": {"kinds": [("logistic", 2, 4)], "covariates": 2, "groups": 2, "weights": True},
+    "regression, 3PL, missing": {"kinds": [("logistic4", 2, 4)], "covariates": 1, "missing": 0.2},
     "two factors": {"kinds": [("logistic", 2, 3), ("graded", 3, 2)], "d": 2, "groups": 2},
-    "two factors, regression": {"kinds": [("gpcm", 3, 3)], "d": 2, "covariates": 1},
+    "three factors": {"kinds": [("logistic", 2, 4)], "d": 3, "n": 20},
+    "missing at random": {"kinds": [("logistic", 2, 4), ("gpcm", 3, 2)], "missing": 0.3, "groups": 2},
 }
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+@pytest.fixture(scope="module", params=[*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def case(request: pytest.FixtureRequest) -> Case:
-    return Case(**CASES[request.param])
+    return Case(**{**CASES, **SLOW}[request.param])
 
 
 def _grid(case: Case) -> Integration:
     """With covariates the nodes lie elsewhere than the textbook's: both must then be exact."""
-    return Integration(nodes=81, limit=8.0) if case.W is not None else Integration(nodes=21, limit=6.0)
+    if case.W is not None:
+        return Integration(nodes=81 if case.spec.n_factors == 1 else 53, limit=8.0, chunk=16)
+    return Integration(nodes=21 if case.spec.n_factors < 3 else 11, limit=6.0, chunk=16)
 
 
 def _textbook(case: Case, x: Any) -> Any:

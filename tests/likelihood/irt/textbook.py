@@ -90,8 +90,10 @@ class Case:
         common: bool = False,
         seed: int = 0,
         columns: list[int] | None = None,
+        no_upper: bool = False,
     ) -> None:
-        """Kinds are (name, K, items); ``common``: one free slope for all items; ``missing`` "pattern": booklets."""
+        """Kinds are (name, K, items); ``common``: one free slope for all items; ``missing`` "pattern": booklets;
+        ``no_upper``: upper asymptotes are fixed at one, infinity on the logit scale."""
         rng = np.random.default_rng(seed)
         names: list[str] = []
         values: list[float] = []
@@ -122,7 +124,13 @@ class Case:
         sd = place((groups, d), rng.uniform(0.8, 1.3, (groups, d)), "sd")
         corr = place((groups, d * (d - 1) // 2), 0.3, "corr")
         regression = place((covariates, d), rng.normal(0, 0.5, (covariates, d)), "beta") if covariates else None
-        table = Table(tuple(names), np.array(values), np.arange(len(values), dtype=np.int32))
+        if no_upper:
+            for block in blocks:
+                if block.kind == "logistic4":
+                    for at in block.own[..., 2].ravel():
+                        values[at] = np.inf
+        free = np.flatnonzero(np.isfinite(values)).astype(np.int32)
+        table = Table(tuple(names), np.array(values), free)
         items = tuple(f"i{j}" for j in range(total))
         self.spec = IrtSpec(
             items=items,
@@ -137,7 +145,7 @@ class Case:
             covariates=tuple(f"w{i}" for i in range(covariates)),
             regression=regression,
         )
-        self.x = np.array(values)
+        self.x = np.array(values)[free]
         self.W = rng.normal(0.5, 1.0, (n, covariates)) if covariates else None
         self.responses = self._responses(rng, kinds, n, groups, missing, weights, columns)
 

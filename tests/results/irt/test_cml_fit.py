@@ -196,6 +196,65 @@ def test_the_summary_reads_well(vocabulary: CmlFit, science: CmlFit) -> None:
     assert "| worda" in vocabulary.summary().to_markdown()
 
 
+ERM_FIT = {
+    "outfit": [1.02230617, 0.65485563, 1.13572332, 0.31852504, 0.66686682, 0.56429336, 1.20831698, 0.90925595,
+               1.12837111, 1.02249103],
+    "infit": [0.97163610, 0.70452504, 1.00937979, 0.69004986, 0.81559297, 0.77485107, 0.95231492, 0.90262880,
+              0.98950686, 0.82382546],
+}  # fmt: skip
+"""itemfit of eRm 1.0-2, whose estimates stop 1e-5 short of the maximum."""
+
+
+def test_infit_and_outfit_agree_with_erm(vocabulary: CmlFit) -> None:
+    found = vocabulary.itemfit()
+    for name, expected in ERM_FIT.items():
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
+    persons = vocabulary.personfit()
+    np.testing.assert_allclose(persons["outfit"].iloc[:3], [0.56258065, 2.91270303, 0.33729004], atol=1e-4)
+    assert persons.index.equals(vocabulary.responses.persons)
+    assert persons["infit"].isna().sum() == 84
+
+
+def test_the_bank_has_the_same_curves(vocabulary: CmlFit, science: CmlFit) -> None:
+    for fit in (vocabulary, science):
+        thresholds = fit.thresholds()
+        p = fit.bank().probabilities(np.array([[0.7]]))[:, :, 0]
+        for j, name in enumerate(fit.data.items):
+            b = thresholds.loc[thresholds["item"] == name, "b"].to_numpy()
+            logits = np.concatenate([[0.0], np.cumsum(0.7 - b)])
+            np.testing.assert_allclose(p[j], np.exp(logits) / np.exp(logits).sum(), atol=1e-12)
+
+
+def test_frames_and_intervals(vocabulary: CmlFit) -> None:
+    tidy = vocabulary.tidy(conf_int=True)
+    assert list(tidy.columns) == ["term", "estimate", "std_error", "conf_low", "conf_high"] and len(tidy) == 9
+    np.testing.assert_allclose(tidy["conf_high"] - tidy["estimate"], 1.959963984540054 * tidy["std_error"])
+    np.testing.assert_allclose(np.sqrt(np.diag(vocabulary.vcov())), vocabulary.se())
+    assert vocabulary.glance().loc[0, ["n_persons", "nobs", "npar"]].tolist() == [1155, 1071, 9]
+    with pytest.raises(ModelError, match="level"):
+        vocabulary.confint(1.5)
+
+
+def test_a_saved_fit_comes_back(vocabulary: CmlFit, science: CmlFit, tmp_path: Path) -> None:
+    import jmix
+
+    for fit in (vocabulary, fit_cml(science.responses, "RSM")):
+        fit.save(tmp_path / "fit.npz")
+        loaded = jmix.load_fit(tmp_path / "fit.npz")
+        assert isinstance(loaded, CmlFit) and str(loaded) == str(fit)
+        pd.testing.assert_frame_equal(loaded.items(), fit.items())
+        pd.testing.assert_frame_equal(loaded.scores(), fit.scores())
+        pd.testing.assert_frame_equal(loaded.vcov(), fit.vcov())
+
+
+def test_jmix_irt_reaches_it(vocabulary: CmlFit, shared_dir: Path) -> None:
+    import jmix
+
+    data = pd.read_csv(shared_dir / "data" / "gss2004_vocab.csv")
+    fit: Any = jmix.irt(data, items=list(vocabulary.data.items), itemtype="Rasch", method="cml")
+    assert fit.loglik == vocabulary.loglik
+
+
 def test_wrong_models() -> None:
     read = read_responses(np.random.default_rng(0).integers(0, 2, (50, 3)))
     with pytest.raises(ModelError, match="'Rasch', 'PCM' and 'RSM'"):

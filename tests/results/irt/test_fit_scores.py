@@ -156,6 +156,17 @@ def test_sparse_is_dense(fit_at: FitAt, simulated: Simulated) -> None:
         np.testing.assert_allclose(sparse_scores, dense_scores, atol=1e-8)
 
 
+def test_small_steps_are_one_large_step(
+    fit_at: FitAt, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jmix.estimate.irt import persons
+
+    fit = fit_at(with_holes(simulated(n=100, j=7, categories=3), 0.4), "gpcm", group=np.tile(["x", "y"], 50))
+    whole = fit.scores("WLE")
+    monkeypatch.setattr(persons, "ENTRIES", 64)
+    np.testing.assert_allclose(fit.scores("WLE"), whole, atol=1e-9)
+
+
 def test_groups_and_regression_move_the_prior(fit_at: FitAt, simulated: Simulated) -> None:
     """With one nearly uninformative item the MAP estimate is the prior's mean, and so are draws on the average."""
     data = simulated(n=60, j=3)

@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from jmix.errors import DataError
@@ -53,6 +55,22 @@ def test_each_item_left_out_equals_the_sum_over_the_patterns_of_the_others():
 def test_own_scores_of_the_categories():
     p, s = tables([3, 2]), np.array([[0, 2, 5], [1, 0, -1]])
     np.testing.assert_allclose(score_distribution(p, s), by_patterns(p, s, range(2)), rtol=1e-13)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(2, 5), min_size=1, max_size=12), st.integers(0, 2**16))
+def test_equals_polynomial_products(n_categories, seed):
+    """The distribution is the product of the items' generating polynomials; left out, each item's divides it."""
+    p, s = tables(n_categories, 2, seed), category_scores(n_categories)
+    found = score_distribution(p, s)
+    rest = dict(rest_distributions(p, s))
+    for q in range(2):
+        want = np.array([1.0])
+        for j, k in enumerate(n_categories):
+            want = np.convolve(want, p[j, :k, q])
+        np.testing.assert_allclose(found[:, q], want, rtol=1e-11)
+        for j, k in enumerate(n_categories):
+            np.testing.assert_allclose(np.convolve(rest[j][:, q], p[j, :k, q]), want, rtol=1e-11)
 
 
 def test_a_thousand_equal_items_are_binomial():

@@ -42,7 +42,13 @@ def eap(bank: ItemBank, table: Any, grid: LatentGrid) -> Any:
     return (w @ grid.theta) / w.sum(axis=1, keepdims=True)
 
 
-NUMBERS = {"LSAT7_Rasch": "Rasch", "LSAT7_2PL": "2PL", "LSAT7_1PL_eq": "1PL", "Science_graded": "graded", "Science_gpcm": "gpcm"}
+NUMBERS = {
+    "LSAT7_Rasch": "Rasch",
+    "LSAT7_2PL": "2PL",
+    "LSAT7_1PL_eq": "1PL",
+    "Science_graded": "graded",
+    "Science_gpcm": "gpcm",
+}
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +62,12 @@ def mirt_case(reference, shared_dir):
             file = "LSAT7" if name.startswith("LSAT7") else "mirt_Science"
             responses = as_responses(pd.read_csv(shared_dir / "data" / f"{file}.csv"))
             spec, _ = build_spec(responses, NUMBERS[name])
-            values = {f"{key}[{item['_row']}]": value for item in mirt["items"] for key, value in item.items() if key != "_row"}
+            values = {
+                f"{key}[{item['_row']}]": value
+                for item in mirt["items"]
+                for key, value in item.items()
+                if key != "_row"
+            }
             values |= {"a1": mirt["items"][0]["a1"], "sd[F1]": np.sqrt(next(iter(mirt["cov"][0].values())))}
             x = np.array([values[free] for free in spec.table.free_names])
             bank = ItemBank.from_spec(spec, x)
@@ -72,7 +83,7 @@ class NoLikelihood:
     """In place of a marginal likelihood: posterior moments by a plain sum over the nodes."""
 
     def __init__(self, case: Case) -> None:
-        self.case = case
+        self.case, self.histogram = case, None
 
     def moments(self, x: Any) -> Moments:
         log_p = self.case.bank.log_probabilities(self.case.grid.theta)

@@ -160,3 +160,12 @@ def test_bad_input(bank):
     test.record("i0", 1)
     with pytest.raises(DataError, match="before"):
         test.record("i0", 1)
+
+
+def test_information_from_a_table(bank):
+    from jmix.results.irt.adaptive_test_simulation import _Information
+
+    theta = np.random.default_rng(0).normal(scale=2, size=500)
+    exact, tabled = (_Information(bank, tabled=t)(theta) for t in (False, True))
+    np.testing.assert_allclose(tabled, exact, atol=5e-5)
+    np.testing.assert_allclose(_Information(bank, tabled=True)(np.array([9.0])), bank.information(np.array([[9.0]])).T)

@@ -157,7 +157,14 @@ def test_wald_statistic_by_hand():
 def test_effect_sizes_by_hand():
     spec = made(groups=("ref", "foc"))
     apart = released(spec, ["q"])
-    value = {"a1[q|ref]": 1.0, "a1[q|foc]": 1.0, "d[q|ref]": 0.0, "d[q|foc]": -0.8, "mean[F1|foc]": 0.3, "sd[F1|foc]": 1.2}
+    value = {
+        "a1[q|ref]": 1.0,
+        "a1[q|foc]": 1.0,
+        "d[q|ref]": 0.0,
+        "d[q|foc]": -0.8,
+        "mean[F1|foc]": 0.3,
+        "sd[F1|foc]": 1.2,
+    }
 
     def refit(spec, start, se):
         x = np.array([value.get(name, 0.5) for name in spec.table.free_names])
@@ -184,6 +191,9 @@ def test_what_cannot_be_asked():
     ]:
         with pytest.raises(ModelError, match=match):
             find_dif(spec, start(spec), refit, **options)
+    apart = made(equal_items=False)
+    with pytest.raises(ModelError, match="equal_items=True"):
+        find_dif(apart, start(apart), refit)
     one = made(groups=("ref",))
     with pytest.raises(ModelError, match="group="):
         find_dif(one, start(one), refit)
@@ -202,7 +212,8 @@ def test_live():
     b[group == 1, 2] += 0.7
     a[group == 1, 5] *= 0.4
     frame = pd.DataFrame(
-        (rng.random((n, 8)) < 1 / (1 + np.exp(-a * (theta[:, None] - b)))).astype(int), columns=[f"i{j}" for j in range(8)]
+        (rng.random((n, 8)) < 1 / (1 + np.exp(-a * (theta[:, None] - b)))).astype(int),
+        columns=[f"i{j}" for j in range(8)],
     )
     label = np.where(group, "foc", "ref")
     fit = irt(frame, itemtype="2PL", group=label)

@@ -61,7 +61,9 @@ def test_empty_cells_and_constant_items():
 def test_recovers_the_correlation():
     rng = np.random.default_rng(0)
     x = rng.multivariate_normal([0, 0, 0], [[1, 0.6, 0.2], [0.6, 1, -0.4], [0.2, -0.4, 1]], size=40_000)
-    table = np.stack([np.digitize(x[:, 0], [0.5]), np.digitize(x[:, 1], [-1, 0.3]), np.digitize(x[:, 2], [-0.5, 0, 1])], axis=1)
+    table = np.stack(
+        [np.digitize(x[:, 0], [0.5]), np.digitize(x[:, 1], [-1, 0.3]), np.digitize(x[:, 2], [-0.5, 0, 1])], axis=1
+    )
     r = polychoric(table, [2, 3, 4])
     np.testing.assert_allclose(r[np.tril_indices(3, -1)], [0.6, 0.2, -0.4], atol=0.02)
     weights = rng.integers(0, 3, 40_000).astype(float)

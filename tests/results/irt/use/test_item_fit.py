@@ -31,7 +31,9 @@ def fitted(case, statistics):
 @pytest.mark.parametrize("name", CASES)
 def test_mean_squares_and_zh_equal_mirt(mirt_case, name):
     case = mirt_case(name)
-    np.testing.assert_allclose(case.theta[: len(case.mirt["EAP_first"]), 0], np.array(case.mirt["EAP_first"])[:, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        case.theta[: len(case.mirt["EAP_first"]), 0], np.array(case.mirt["EAP_first"])[:, 0], atol=1e-6
+    )
     found, want = fitted(case, ["infit", "Zh"]), pd.DataFrame(case.mirt["itemfit"])
     for ours, theirs in SQUARES.items():
         np.testing.assert_allclose(found[ours], want[theirs], atol=1e-5)
@@ -237,3 +239,41 @@ def test_person_fit_by_hand(mirt_case):
     mean = (p * np.log(p) + (1 - p) * np.log(1 - p)).sum(axis=1)
     variance = (p * (1 - p) * np.log(p / (1 - p)) ** 2).sum(axis=1)
     np.testing.assert_allclose(found["Zh"], (loglik - mean) / np.sqrt(variance))
+
+
+def test_level_of_s_x2_at_the_true_parameters():
+    """With nothing estimated S-X2 has the degrees of freedom of the merged table; graded items, merged cells."""
+    from jmix.items.bank import ItemBank
+    from jmix.results.irt.observed import Observed
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"a": rng.uniform(0.8, 2, 7), "d1": rng.uniform(0.5, 2, 7), "d2": rng.uniform(-2, 0, 7), "itemtype": "graded"},
+        index=list("abcdefg"),
+    )
+    bank, grid, p_values = ItemBank.from_frame(frame), normal_grid(0.0, 1.0), []
+    for _ in range(60):
+        theta = rng.normal(size=800)
+        below = np.cumsum(bank.probabilities(theta[:, None]), axis=1)
+        table = (rng.random((7, 1, 800)) > below).sum(axis=1).T.astype(np.int8)
+        data = Observed(table, np.ones(800), np.arange(800), bank.items, (3,) * 7)
+        found = item_fit(bank, data, theta, grid, n_parameters=[0] * 7, statistics="S_X2")
+        p_values += found["p_S_X2"].tolist()
+    share = np.mean(np.array(p_values) < 0.05)
+    assert 0.03 < share < 0.08  # 420 tests; cells that expect one person are not quite chi-squared
+    assert 0.45 < np.mean(p_values) < 0.55
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sum_score_table_equals_mirt(mirt_case, name):
+    from jmix.results.irt.lord_wingersky import category_scores, score_distribution, score_moments
+
+    case = mirt_case(name)
+    want = pd.DataFrame(case.mirt["EAPsum"])
+    p = case.bank.probabilities(case.grid.theta)
+    distribution = score_distribution(p, category_scores(case.responses.n_categories))
+    found = score_moments(distribution, case.grid.theta, case.grid.weights)
+    np.testing.assert_allclose(found.mean[:, 0], want["F1"], atol=1e-5)
+    np.testing.assert_allclose(np.sqrt(found.covariance[:, 0, 0]), want["SE_F1"], atol=2e-5)
+    np.testing.assert_allclose(found.probability * case.responses.n_persons, want["expected"], rtol=1e-4)
+    np.testing.assert_array_equal(np.bincount(case.responses.table.sum(axis=1), minlength=len(want)), want["observed"])

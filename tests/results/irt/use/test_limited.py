@@ -166,7 +166,7 @@ def test_what_cannot_be_asked(mirt_case):
     case = mirt_case("Science_graded")
     with pytest.raises(ModelError, match="type='C2'"):
         limited_fit(case.spec, case.x, case.responses, type="M2*")
-    with pytest.raises(ModelError, match="choose from"):
+    with pytest.raises(ModelError, match="choose from M2"):
         limited_fit(case.spec, case.x, case.responses, type="M3")
     table = case.responses.table.copy()
     table[:, 2] = -1
@@ -179,7 +179,7 @@ def test_what_cannot_be_asked(mirt_case):
 def test_moments_of_a_mixed_test_equal_the_sum_over_all_patterns(type):
     """Means, covariances and derivatives for items with two, three and four categories."""
     from jmix.results.irt.latent_grid import spherical_grid
-    from jmix.results.irt.limited_moments import Moments, features
+    from jmix.results.irt.limited_moments import Moments, features, n_moments
 
     k = (2, 4, 3, 2)
     rng = np.random.default_rng(0)
@@ -205,9 +205,48 @@ def test_moments_of_a_mixed_test_equal_the_sum_over_all_patterns(type):
             else:
                 columns.append(patterns[:, i].astype(int) * patterns[:, j])
     t, p = np.array(columns, dtype=float), probability(x)
+    assert n_moments(k, type) == len(t)
     model = Moments(features(k, type), tables_at(spec, x, grid.theta), grid.weights)
     np.testing.assert_allclose(model.mean(), t @ p, rtol=1e-10)
     np.testing.assert_allclose(model.covariance(), t @ (np.diag(p) - np.outer(p, p)) @ t.T, atol=1e-12)
     h = np.eye(x.size) * 1e-5
     slopes = np.array([t @ (probability(x + s) - probability(x - s)) / 2e-5 for s in h]).T
     np.testing.assert_allclose(model.derivatives(table_slopes(spec, x, grid.theta)), slopes, atol=1e-8)
+
+
+def test_a_latent_density_that_is_not_normal(mirt_case):
+    """Three points of mass, all sums by hand: a density parameter moves them and takes a degree of freedom."""
+    from dataclasses import replace
+
+    case = mirt_case("LSAT7_2PL")
+    table, places = case.spec.table, np.array([len(case.spec.table.values)], dtype=np.int32)
+    more = type(table)(
+        (*table.names, "angle1"), np.append(table.values, 0.3), np.append(table.free, places).astype(np.int32), ()
+    )
+    spec, x = replace(case.spec, table=more, density=places), np.append(case.x, 0.3)
+
+    def density(x):
+        p = 1 / (1 + np.exp(-x[-1]))  # standardised: mean 0, variance 1
+        return np.array([-1, 0, 1]) / np.sqrt(p), np.array([p / 2, 1 - p, p / 2])
+
+    r = case.responses
+    patterns = np.array(list(itertools.product((0, 1), repeat=5)))
+    values = dict(zip(case.spec.table.free_names, case.x, strict=True))
+
+    def probability(x):
+        z, w = density(x)
+        a, d = (np.array([x[list(values).index(f"{n}[{item}]")] for item in r.items]) for n in ("a1", "d"))
+        p = 1 / (1 + np.exp(-(a[:, None] * z + d[:, None])))
+        return np.prod(np.where(patterns[:, :, None] == 1, p, 1 - p), axis=1) @ w
+
+    def moments(t):
+        return np.array([*t.T, *(t[:, i] * t[:, j] for i, j in itertools.combinations(range(5), 2))], dtype=float)
+
+    t, p = moments(patterns), probability(x)
+    slopes = t @ np.array([(probability(x + s) - probability(x - s)) / 2e-4 for s in np.eye(11) * 1e-4]).T
+    xi = np.linalg.inv(t @ (np.diag(p) - np.outer(p, p)) @ t.T)
+    e = moments(r.table.astype(int)).mean(axis=1) - t @ p
+    want = 1000 * e @ (xi - xi @ slopes @ np.linalg.solve(slopes.T @ xi @ slopes, slopes.T @ xi)) @ e
+    found = limited_fit(spec, x, r, density=density)
+    assert found.df == 4
+    np.testing.assert_allclose(found.statistic, want, rtol=1e-5)

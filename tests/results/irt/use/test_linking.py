@@ -95,7 +95,9 @@ def test_curve_methods_equal_a_plain_minimisation(method, symmetric):
             out += (((curves(target, a * z + b) - curves(source, z)) ** 2) @ w).sum()
         return out
 
-    want = minimize(criterion, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-16, "maxiter": 4000})
+    want = minimize(
+        criterion, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-16, "maxiter": 4000}
+    )
     found = link(source, target, method=method, symmetric=symmetric)
     np.testing.assert_allclose([found.A, found.B], want.x, atol=1e-6)
     np.testing.assert_allclose(found.criterion, want.fun, rtol=1e-6)
@@ -137,7 +139,7 @@ def test_names_of_anchors(banks):
 
 
 def test_an_item_that_drifted_shows(banks):
-    source, target = banks
+    source, _ = banks
     frame = mixed()
     frame.loc["x1", "d"] += 1.5
     found = link(source, ItemBank.from_frame(frame), method="haebara")

@@ -66,9 +66,9 @@ def test_points_scatter_about_a_true_curve(mirt_case, mirt_fit):
     fit = mirt_fit("LSAT7_2PL")
     responses = type(fit.responses)(fit.responses.items, fit.responses.categories, table, None, pd.RangeIndex(20_000))
     fake = SimpleNamespace(
-        spec=fit.spec, responses=responses, bank=fit.bank, numbers=fit.numbers, covariates=None, solution=fit.solution
+        spec=fit.spec, responses=responses, bank=fit.bank, numbers=fit.numbers, covariates=None, marginal=None
     )
-    traits = plausible_traits(fake, 0)
+    traits = plausible_traits(fake)
     for j in range(5):
         points = empirical_points(j, 0, traits, bins=10)
         np.testing.assert_allclose(points.n.sum(), 20_000)
@@ -118,7 +118,14 @@ def test_dif(mirt_case, tmp_path):
 
     case = mirt_case("LSAT7_2PL")
     table = pd.DataFrame(
-        {"X2": [9.0, 1.0], "df": 2, "p": [0.001, 0.6], "p_adjusted": [0.002, 0.6], "dif": [True, False], "signed": [0.1, 0.0]},
+        {
+            "X2": [9.0, 1.0],
+            "df": 2,
+            "p": [0.001, 0.6],
+            "p_adjusted": [0.002, 0.6],
+            "dif": [True, False],
+            "signed": [0.1, 0.0],
+        },
         index=pd.Index(["Item.2", "Item.4"], name="item"),
     )
     from jmix.results.irt.dif_spec import released

@@ -19,7 +19,9 @@ def test_statistics_of_a_fit_equal_mirt(mirt_fit, mirt_case):
     found = use.itemfit(fit, ("S_X2", "infit", "Zh", "X2"), "EAP")
     for ours, theirs in {"S_X2": "S_X2", "df_S_X2": "df.S_X2", "X2": "X2", "infit": "infit", "Zh": "Zh"}.items():
         np.testing.assert_allclose(found[ours], want[theirs], atol=1e-5)
-    np.testing.assert_allclose(use.personfit(fit, "EAP")["Zh"].iloc[:3], [p["Zh"] for p in mirt["personfit_first"][:3]], atol=1e-5)
+    np.testing.assert_allclose(
+        use.personfit(fit, "EAP")["Zh"].iloc[:3], [p["Zh"] for p in mirt["personfit_first"][:3]], atol=1e-5
+    )
     np.testing.assert_allclose(use.residuals(fit, "Q3", "EAP", matrix=True, p_adjust="none"), mirt["Q3"], atol=1e-6)
     ld = use.residuals(fit, "LD", "EAP", matrix=True, p_adjust="none")
     np.testing.assert_allclose(ld, np.array(mirt["LD"], dtype=float), atol=1e-5)
@@ -94,7 +96,9 @@ def test_some_items(mirt_fit, mirt_case):
     r = case.responses
     part = Responses(tuple(some), r.categories[:4], r.table[:, places].copy(), None, r.persons)
     found = use.itemfit(fit, ("S_X2", "infit"), "EAP", items=some)
-    want = item_fit(case.bank.subset(some), part, case.theta, case.grid, n_parameters=[2] * 4, statistics=("S_X2", "infit"))
+    want = item_fit(
+        case.bank.subset(some), part, case.theta, case.grid, n_parameters=[2] * 4, statistics=("S_X2", "infit")
+    )
     pd.testing.assert_frame_equal(found, want)
     spec, _ = build_spec(part, "2PL")
     value = dict(zip(case.spec.table.free_names, case.x, strict=True))
