@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jmix.errors import ConvergenceWarning, ModelError
+from jmix.errors import ConvergenceWarning
 from jmix.likelihood.irt.marginal import Integration
-from jmix.models_irt_options import as_vector, overridden, positive_whole
+from jmix.models_irt_options import as_vector, overridden
 from jmix.responses.data import Responses
 from jmix.spec.irt.spec import IrtSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.estimate.irt.fit import FitOptions
     from jmix.estimate.irt.sample import Sample
     from jmix.likelihood.irt.marginal import Marginal
     from jmix.results.irt.fit import IrtFit
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IrtMethod = Literal["ml", "map"]
-
-HESSIAN = 2000
-"""Most parameters whose standard errors come from the whole Hessian unless asked for."""
 
 NODES, SMALL = 61, 2_000_000
 """Nodes of one dimension where persons times nodes are at most ``SMALL``: steep items need them."""
@@ -73,9 +69,9 @@ class IrtModel:
         """The marginal likelihood of these responses."""
         from jmix.likelihood.irt.build import build_marginal
 
-        return build_marginal(self.spec, self.responses, self._chosen(), self.W)
+        return build_marginal(self.spec, self.responses, self.chosen_integration(), self.W)
 
-    def _chosen(self) -> Integration:
+    def chosen_integration(self) -> Integration:
         """The integration: the user's, or the default with at least ``NODES`` nodes where they cost little."""
         from jmix.estimate.irt.begin import COLLAPSED
         from jmix.likelihood.irt.choose import choose_integration
@@ -94,6 +90,11 @@ class IrtModel:
         from jmix.estimate.irt.sample import take_sample
 
         return take_sample(self.responses)
+
+    @property
+    def has_priors(self) -> bool:
+        """Whether some parameter has a prior."""
+        return any(own is not None for own in self.spec.table.priors)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -153,8 +154,8 @@ class IrtModel:
         Args:
             method: "ml" or "map"; None is "map" where there are priors.
             se: "hessian" (or "oakes": the observed information), "crossprod", "sandwich", "item" (the observed
-                information of each item alone, for very many items), or "none"; None is "hessian" for up to
-                ``HESSIAN`` parameters and "item" beyond.
+                information of each item alone, for very many items), or "none"; None is "hessian" for up to 2,000
+                parameters and "item" beyond.
             start: see ``start``. max_iterations: limit on the steps of the search.
             progress: show the course of the fit; None where it takes long and somebody is watching.
             checkpoint: file in which the best point of a long fit is kept every few seconds, and from which the fit
@@ -166,60 +167,11 @@ class IrtModel:
         Warns:
             ConvergenceWarning: the search did not arrive, or the data do not identify all parameters.
         """
-        from jmix.estimate.irt.begin import begin
-        from jmix.estimate.irt.fit import FitOptions, fit_irt
-        from jmix.estimate.irt.uncertainty import standard_error_type
-        from jmix.results.irt.fit import IrtFit
+        from jmix.models_irt_fit import checked_method, fit_options, fitted
 
-        has_priors = any(own is not None for own in self.spec.table.priors)
-        method = ("map" if has_priors else "ml") if method is None else method
-        if method not in ("ml", "map"):
-            raise ModelError(f"method={method!r}: choose 'ml' or 'map'; conditional ML is jmix.irt(..., method='cml')")
-        if method == "map" and not has_priors:
-            raise ModelError("method='map' needs priors: give priors={'a': 'lognormal(0, 0.5)'} or priors='default'")
-        if method == "ml" and has_priors:
-            options = {"se": se, "start": start, "max_iterations": max_iterations, "progress": progress}
-            return self.without_priors().fit("ml", **options, checkpoint=checkpoint)  # type: ignore[arg-type]
-        if se is None:
-            se = "hessian" if self.spec.n_free <= HESSIAN else "item"
-        keep = None
-        if checkpoint is not None:
-            from jmix.estimate.irt.checkpoint import checkpoint_for
-
-            keep = checkpoint_for(checkpoint, self.spec, self.responses)
-        options = FitOptions(
-            standard_error_type(se), positive_whole("max_iterations", max_iterations), self.refine, progress, keep
-        )
-        if self.density is not None:
-            return self._with_density(options, self.start(start))
-        x, guess = self.start(start), None
-        if start is None and keep is None:
-            x, guess = begin(self.responses, self.spec, x, self._chosen(), self.W)
-        solution, marginal = fit_irt(
-            self.marginal,
-            self.sample_statistics,
-            x,
-            options,
-            covariates=self.covariates,
-            guess=guess,
-            notes=self.notes,
-        )
-        return IrtFit(solution, self.responses, marginal, self.W, self.encodings)
-
-    def _with_density(self, options: FitOptions, x: FloatArray) -> IrtFit:
-        """A fit with an estimated latent density."""
-        from jmix.estimate.irt.density import fit_davidian, fit_histogram
-        from jmix.results.irt.fit import IrtFit
-
-        assert self.density is not None
-        name, order = self.density
-        args = (self.spec, self.responses, self._chosen(), self.sample_statistics, x)
-        if name == "davidian":
-            found = fit_davidian(*args, order=order, options=options)
-        else:
-            found = fit_histogram(*args, options=options)
-        solution = replace(found.solution, notes=(*self.notes, *found.solution.notes))
-        return IrtFit(solution, self.responses, found.marginal, self.W, self.encodings)
+        chosen = checked_method(self, method)
+        model = self.without_priors() if chosen == "ml" and self.has_priors else self
+        return fitted(model, fit_options(model, se, max_iterations, progress, checkpoint), start)
 
     def sample(
         self,

@@ -167,3 +167,12 @@ def default_device() -> jax.Device:
     config: Any = jax.config
     device = config.jax_default_device
     return device if isinstance(device, jax.Device) else jax.devices()[0]
+
+
+def devices() -> list[jax.Device]:
+    """The devices over which work may be spread: all of the default kind, or the one that the user has chosen."""
+    import jax
+
+    config: Any = jax.config
+    one = default_device()
+    return [one] if config.jax_default_device is not None else jax.local_devices(backend=one.platform)

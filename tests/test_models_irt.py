@@ -219,3 +219,29 @@ def test_the_model_shows_itself(data: pd.DataFrame) -> None:
     assert repr(model) == "IrtModel(2PL; 500 persons, 5 items, 1 factor, 10 free parameters)"
     assert set(model.priors["prior"]) == {"normal(1, 1)", "flat"}
     assert "flat" not in set(model.with_default_priors().priors["prior"])
+
+
+# --- size -------------------------------------------------------------------------------------------------------------
+def test_beginning_with_some_of_the_persons_gives_the_same_fit(
+    two: Any, data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jmix.estimate.irt.begin.PERSONS", 100)
+    fit = jmix.irt(data, itemtype="2PL")
+    np.testing.assert_allclose(fit.coef(), two.coef(), atol=1e-6)
+    np.testing.assert_allclose(fit.se(), two.se(), rtol=1e-4)
+    assert fit.solution.n_evaluations < two.solution.n_evaluations
+
+
+@pytest.mark.slow
+def test_many_parameters_take_another_search_to_the_same_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    theta, a, d = rng.standard_normal(250), rng.uniform(0.6, 1.6, 155), rng.normal(0, 1, 155)
+    table = (rng.random((250, 155)) < expit(a * theta[:, None] + d)).astype(np.int8)
+    options: dict[str, Any] = {"itemtype": "2PL", "priors": {"a": "lognormal(0, 0.5)", "d": "normal(0, 3)"}}
+    many = jmix.irt(table, **options)
+    assert many.npar == 310 and many.converged
+    monkeypatch.setattr("jmix.estimate.irt.fit.MOST", 1000)
+    few = jmix.irt(table, **options)
+    assert many.loglik + many.solution.log_prior == pytest.approx(few.loglik + few.solution.log_prior, abs=1e-6)
+    np.testing.assert_allclose(many.coef(), few.coef(), atol=1e-3)
+    np.testing.assert_allclose(many.se(), few.se(), rtol=1e-3)

@@ -73,7 +73,12 @@ def pack_priors(priors: Priors | None) -> list[dict[str, Any]] | None:
 def pack_prior(prior: Prior, name: str) -> dict[str, Any]:
     """One prior as JSON types; ``name`` is its parameter's."""
     with runtime.float64():
-        return {"on": prior.on, "text": prior.text, "distribution": _pack(prior.distribution, name), "least": _bound(prior)}
+        return {
+            "on": prior.on,
+            "text": prior.text,
+            "distribution": _pack(prior.distribution, name),
+            "least": _bound(prior),
+        }
 
 
 def unpack_prior(row: dict[str, Any]) -> Prior:

@@ -63,7 +63,7 @@ def _in_space(
         found = information(kinds, parts, theta)
         return found + precision if method == "MAP" else found
 
-    theta = solve_space(objective, equation, curvature, start, limit)
+    theta = solve_space(objective, equation, curvature, start, limit, method == "ML")
     return theta, -jacobian(equation, theta), jnp.zeros_like(limit)
 
 

@@ -16,6 +16,9 @@ MAX_STEPS = 100
 TOLERANCE = 1e-10
 HALVINGS = 30
 
+NOISE = 1e-14
+"""Relative rounding error of a log likelihood."""
+
 ROUNDING = 1e-6
 """Derivative of a log likelihood that far out, relative to slopes of one, from which on it is not zero."""
 
@@ -63,15 +66,26 @@ def solve_line(equation: Pair, start: Array, limit: Array, concave: bool) -> Arr
     return jax.lax.while_loop(going, step, (first, -limit, limit, moved, jnp.array(0)))[0][:, None]
 
 
-def solve_space(objective: Equation, equation: Equation, information: Equation, start: Array, limit: Array) -> Array:
+def solve_space(
+    objective: Equation, equation: Equation, information: Equation, start: Array, limit: Array, may_diverge: bool
+) -> Array:
     """(n, D) maxima of the objective (n,), whose gradient is the equation, no component beyond ``limit`` (n,).
 
     Fisher scoring with the information (n, D, D), steps halved until the objective does not fall.
+
+    Args:
+        may_diverge: the objective may have no maximum; stop where some direction has a standard error above the limit.
     """
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         theta, f, _, count = state
-        direction = _limited(solve_definite(information(theta), equation(theta)), limit / 10.0)
+        curvature = information(theta)
+        direction = _limited(solve_definite(curvature, equation(theta)), limit / 10.0)
+        moving = (jnp.abs(direction) > TOLERANCE).any(axis=1)
+        if may_diverge:
+            least = jnp.stack([row[-1] for row in cholesky(curvature)]).min(axis=0)
+            moving = moving & (least > 1.0 / limit)
+        direction = jnp.where(moving[:, None], direction, 0.0)
         new, value = _search(objective, theta, f, direction, limit[:, None])
         return new, value, jnp.abs(new - theta).max(axis=1), count + 1
 
@@ -85,19 +99,20 @@ def solve_space(objective: Equation, equation: Equation, information: Equation, 
 
 def _search(objective: Equation, theta: Array, f: Array, direction: Array, limit: Array) -> tuple[Array, Array]:
     """The longest of the halved steps after which a person's objective is not lower; none where there is none."""
+    least = f - NOISE * (1.0 + jnp.abs(f))
 
     def halve(state: tuple[Array, ...]) -> tuple[Array, ...]:
         _, value, size, count = state
-        size = jnp.where(value >= f, size, 0.5 * size)
+        size = jnp.where(value >= least, size, 0.5 * size)
         tried = jnp.clip(theta + size[:, None] * direction, -limit, limit)
         return tried, objective(tried), size, count + 1
 
     def going(state: tuple[Array, ...]) -> Array:
-        return (state[3] < HALVINGS) & ~jnp.all(state[1] >= f)
+        return (state[3] < HALVINGS) & ~jnp.all(state[1] >= least)
 
     full = jnp.clip(theta + direction, -limit, limit)
     new, value, _, _ = jax.lax.while_loop(going, halve, (full, objective(full), jnp.ones_like(f), jnp.array(0)))
-    better = value >= f
+    better = value >= least
     return jnp.where(better[:, None], new, theta), jnp.where(better, value, f)
 
 

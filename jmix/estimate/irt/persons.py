@@ -101,7 +101,7 @@ def _settle(
         theta[gone, 0] = np.sign(beyond[gone]) * np.inf
     elif method == "ML":
         values, vectors = np.linalg.eigh(np.where(np.isfinite(info), info, 0.0))
-        flat = ((values < 1.0 / limit[:, None] ** 2)[:, None, :] & (np.abs(vectors) > 1e-3)).any(axis=2)
+        flat = ((values < 4.0 / limit[:, None] ** 2)[:, None, :] & (np.abs(vectors) > 1e-3)).any(axis=2)
         theta[flat] = np.sign(theta[flat]) * np.inf
     info[np.isinf(theta).all(axis=1)] = 0.0
     theta[~answered], info[~answered] = np.nan, 0.0

@@ -23,8 +23,11 @@ from jmix.likelihood.irt.natural import Natural, natural
 from jmix.likelihood.irt.sharding import over_devices
 from jmix.runtime import Program
 
-PAIRS = 512
-"""Persons whose pairs of features are counted at once."""
+HELD = 4_000_000
+"""Numbers that one step of the sums over pairs of features may hold."""
+
+PAIRS = 1024
+"""Persons whose pairs of features are counted at once, in the precision of the plan."""
 
 
 class Chunk(NamedTuple):
@@ -119,13 +122,13 @@ def _table_covariance(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> jax.Arr
     """(P, P) the same, of a chunk with tables."""
     x, local, to_x = _all_features(plan, k, own, z)
     f, q, r = local.shape
-    n_pairs = _pair_counts(x.astype(plan.dtype), (k.p * k.w[:, None]).astype(plan.dtype))
-    pairs = jnp.einsum("fqa,fqg,gqb->fagb", local, n_pairs, local, optimize="optimal").reshape(f * r, f * r)
+    weighted = k.p * k.w[:, None]
+    pairs = _pairs(x.astype(plan.dtype), weighted.astype(plan.dtype), local).reshape(f * r, f * r)
     flat = to_x.reshape(f * r, -1)
     total = flat.T @ (pairs @ flat)
-    counts = x.T @ (k.p * k.w[:, None])
+    counts = x.T @ weighted
     half = flat.T @ ((local * counts[:, :, None]).transpose(0, 2, 1).reshape(f * r, q) @ own.base)
-    total = total + half + half.T + own.base.T @ (jnp.sum(k.p * k.w[:, None], axis=0)[:, None] * own.base)
+    total = total + half + half.T + own.base.T @ (jnp.sum(weighted, axis=0)[:, None] * own.base)
     g = person_gradients(plan, k, own, z, apart=False)
     return total - g.T @ (g * k.w[:, None])
 
@@ -144,20 +147,38 @@ def _all_features(plan: Plan, k: Chunk, own: Chain, z: jax.Array) -> tuple[jax.A
     return x, jnp.concatenate(local), jnp.concatenate(to_x)
 
 
-def _pair_counts(x: jax.Array, p: jax.Array) -> jax.Array:
-    """(F, Q, F) ``sum_i X_if p_iq X_if'`` of features (n, F) and weights (n, Q), a few persons at once."""
-    n, f = x.shape
-    step = min(PAIRS, n)
-    fill = -n % step
-    parts = jax.tree.map(lambda a: jnp.pad(a, [(0, fill), (0, 0)]).reshape(-1, step, a.shape[1]), (x, p))
+def _pairs(x: jax.Array, p: jax.Array, local: jax.Array) -> jax.Array:
+    """(F, r, F, r) ``sum_q local_fqa n_fqg local_gqb`` with ``n_fqg = sum_i X_if p_iq X_ig`` of features (n, F) and
+    weights (n, Q); a few persons and nodes at once, as the counts themselves may be too many to hold.
+    """
+    f, q, r = local.shape
+    rows = min(PAIRS, x.shape[0])
+    step = -(-q // -(-q // max(1, min(q, HELD // (f * max(rows, f * r))))))
+    features = _blocks(x, rows, 0)
+    weights = jax.vmap(lambda a: _blocks(a, step, 1))(_blocks(p, rows, 0))
+    nodes = _blocks(local, step, 1)
 
-    def body(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        own, weights = part
-        both = (own[:, :, None] * weights[:, None]).reshape(step, -1)
-        return total + (both.T @ own).astype(jnp.float64), None
+    def over_nodes(part: tuple[jax.Array, jax.Array], total: jax.Array) -> jax.Array:
+        own, here = part
 
-    total, _ = jax.lax.scan(body, jnp.zeros((f * p.shape[1], f), jnp.float64), parts)
-    return total.reshape(f, p.shape[1], f)
+        def body(total: jax.Array, block: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            weight, at = block
+            both = (own[:, :, None] * weight[:, None]).reshape(rows, -1)
+            counts = (both.T @ own).reshape(f, step, f).astype(local.dtype)
+            half = at[:, :, :, None] * counts[:, :, None]
+            return total + jnp.einsum("fqag,gqb->fagb", half, at), None
+
+        return jax.lax.scan(body, total, (here, nodes))[0]
+
+    zero = jnp.zeros((f, r, f, r), local.dtype)
+    return jax.lax.scan(lambda total, part: (over_nodes(part, total), None), zero, (features, weights))[0]
+
+
+def _blocks(a: jax.Array, step: int, axis: int) -> jax.Array:
+    """Blocks of ``step`` along an axis, filled with zeros, the axis of blocks first."""
+    fill = [(0, -a.shape[i] % step if i == axis else 0) for i in range(a.ndim)]
+    shape = (*a.shape[:axis], -1, step, *a.shape[axis + 1 :])
+    return jnp.moveaxis(jnp.pad(a, fill).reshape(shape), axis, 0)
 
 
 def _sum_over(plan: Plan, first: Outer, data: GridData, phi: Natural, term: Any) -> tuple[jax.Array, Natural]:

@@ -86,6 +86,7 @@ def _value_and_grad(x: jax.Array, data: GridData, plan: Plan) -> tuple[jax.Array
     return jax.value_and_grad(log_marginal)(x, data, plan)
 
 
+VALUE = Program(log_marginal, static=("plan",))
 VALUE_AND_GRAD = Program(_value_and_grad, static=("plan",))
 BY_PLACE = Program(by_place, static=("plan",))
 MOMENTS = Program(moments_by_place, static=("plan",))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
 from jmix.likelihood.irt.grid_marginal import GridMarginal
 from jmix.likelihood.irt.kernel import RUN
-from jmix.likelihood.irt.layout import GridData, ItemBlock, Plan, numbers_of
+from jmix.likelihood.irt.layout import GridData, ItemBlock, Plan, Rows, numbers_of
 from jmix.likelihood.irt.marginal import FloatArray, Integration
 from jmix.likelihood.irt.nodes import grid_rule, rounded
-from jmix.likelihood.irt.rows import in_strata, item_blocks, merged, persons_of, scored, scores_suffice
+from jmix.likelihood.irt.rows import Persons, in_strata, item_blocks, merged, persons_of, scored, scores_suffice
 from jmix.likelihood.irt.sharding import devices_for, put_data, shard_rows
 from jmix.likelihood.irt.totals import Covariates, category_totals, covariate_moments
+from jmix.numerics.quadrature import Rule
 from jmix.responses.data import Responses
+from jmix.runtime import default_device
 from jmix.spec.irt.spec import IrtSpec
 
 STRATA = 20_000_000
@@ -26,6 +29,9 @@ REACH = 4.0
 
 SMALL = 1_000_000
 """Rows times nodes to which float32 is not worth its error."""
+
+ACCELERATOR = 16
+"""How many times larger a step is on a device that has thousands of cores."""
 
 CHUNK = 16_384
 """Most persons in one step (the fastest of 1,024 to 65,536, measured on 2 cores)."""
@@ -49,55 +55,21 @@ def build_grid(
         W: (N, p) covariates of a latent regression. collapse: use sum scores where they suffice, and merge persons with
             equal responses. devices: over which the persons are spread; None uses all where that is worth it.
     """
-    group = responses.group if responses.n_groups > 1 else None
-    covariates = None
-    if W is not None:
-        covariates = covariate_moments(np.asarray(W, dtype=np.float64), responses.weights, group, responses.n_groups)
+    covariates = _covariates(responses, W)
     rule = grid_rule(integration if covariates is None else _widened(integration, covariates), spec.n_factors)
-    n_nodes, width = rule.nodes.shape[0], sum(len(b.columns) * b.n_categories for b in spec.blocks)
-    most = max(responses.n_groups, STRATA // (n_nodes * (width + spec.n_free)))
-    persons = persons_of(spec, responses, None if covariates is None else covariates.centred, most)
-    blocks = item_blocks(spec, persons.masked)
-    score = collapse and not any(persons.masked) and scores_suffice(spec)
-    totals = category_totals(in_strata(persons), blocks, responses.n_groups) if score else None
-    if score:
-        persons = scored(persons)
-    elif collapse:
-        persons = merged(persons)
-    persons = in_strata(persons)
-    precision = "float64" if persons.n * n_nodes <= SMALL else integration.precision
+    held = _hold(spec, responses, covariates, rule.nodes.shape[0], collapse)
+    persons = held.persons
+    precision = "float64" if persons.n * rule.nodes.shape[0] <= SMALL else integration.precision
     rule = rounded(rule, precision)
-    devices = devices_for(persons.n, n_nodes) if devices is None else min(devices, persons.n)
+    devices = devices_for(persons.n, rule.nodes.shape[0]) if devices is None else min(devices, persons.n)
     each = -(-persons.n // devices)
-    chunk = max(1, min(each, integration.chunk or chunk_size(blocks, n_nodes, each)))
+    chunk = max(1, min(each, integration.chunk or chunk_size(held.blocks, rule.nodes.shape[0], each)))
     rows, spans = shard_rows(persons, chunk, devices)
-    plan = Plan(
-        blocks=blocks,
-        n_factors=spec.n_factors,
-        n_groups=responses.n_groups,
-        chunk=chunk,
-        dtype=precision,
-        scored=score,
-        complete=persons.complete,
-        regressed=W is not None,
-        devices=devices,
-    )
-    data = GridData(
-        numbers=numbers_of(spec),
-        rows=rows,
-        z=rule.nodes,
-        log_weights=rule.log_weights,
-        group=persons.group,
-        observed=persons.observed,
-        totals=totals if totals is not None else category_totals(persons, blocks, responses.n_groups),
-        centre=None if covariates is None else covariates.mean,
-        spread=None if covariates is None else covariates.covariance,
-        square=None if covariates is None else covariates.square,
-    )
+    shape = (spec.n_factors, responses.n_groups, chunk, precision)
+    plan = Plan(held.blocks, *shape, held.scored, persons.complete, W is not None, devices)
+    data = _data(spec, held, rows, rule, covariates)
 
-    def whole() -> GridMarginal:
-        return build_grid(spec, responses, integration, W, collapse=False, devices=devices)
-
+    again = partial(build_grid, spec, responses, W=W, devices=devices)
     return GridMarginal(
         spec=spec,
         integration=integration,
@@ -105,9 +77,51 @@ def build_grid(
         plan=plan,
         spans=spans,
         place=persons.place,
-        whole=cache(whole) if score else None,
-        rebuild=lambda other: build_grid(spec, responses, other, W, collapse=collapse, devices=devices),
+        whole=cache(partial(again, integration, collapse=False)) if held.scored else None,
+        rebuild=partial(again, collapse=collapse),
     )
+
+
+class _Held(NamedTuple):
+    persons: Persons
+    blocks: tuple[ItemBlock, ...]
+    totals: tuple[FloatArray, ...]
+    scored: bool
+
+
+def _hold(spec: IrtSpec, responses: Responses, covariates: Covariates | None, n_nodes: int, collapse: bool) -> _Held:
+    """The persons as they are computed: ordered by stratum, with their sum scores, merged, or as they are."""
+    width = sum(len(block.columns) * block.n_categories for block in spec.blocks)
+    most = max(responses.n_groups, STRATA // (n_nodes * (width + spec.n_free)))
+    persons = persons_of(spec, responses, None if covariates is None else covariates.centred, most)
+    blocks = item_blocks(spec, persons.masked)
+    if collapse and not any(persons.masked) and scores_suffice(spec):
+        totals = category_totals(in_strata(persons), blocks, responses.n_groups)
+        return _Held(in_strata(scored(persons)), blocks, totals, True)
+    persons = in_strata(merged(persons) if collapse else persons)
+    return _Held(persons, blocks, category_totals(persons, blocks, responses.n_groups), False)
+
+
+def _data(spec: IrtSpec, held: _Held, rows: Rows, rule: Rule, covariates: Covariates | None) -> GridData:
+    return GridData(
+        numbers=numbers_of(spec),
+        rows=rows,
+        z=rule.nodes,
+        log_weights=rule.log_weights,
+        group=held.persons.group,
+        observed=held.persons.observed,
+        totals=held.totals,
+        centre=None if covariates is None else covariates.mean,
+        spread=None if covariates is None else covariates.covariance,
+        square=None if covariates is None else covariates.square,
+    )
+
+
+def _covariates(responses: Responses, w: FloatArray | None) -> Covariates | None:
+    if w is None:
+        return None
+    group = responses.group if responses.n_groups > 1 else None
+    return covariate_moments(np.asarray(w, dtype=np.float64), responses.weights, group, responses.n_groups)
 
 
 def _widened(integration: Integration, covariates: Covariates) -> Integration:
@@ -129,6 +143,7 @@ def _widened(integration: Integration, covariates: Covariates) -> Integration:
 def chunk_size(blocks: tuple[ItemBlock, ...], n_nodes: int, n_rows: int) -> int:
     """Persons in one step: so many that features and nodes stay in the cache, in chunks of about equal size."""
     width = n_nodes + sum(block.n_items * block.n_categories for block in blocks)
-    most = int(min(CHUNK, max(64, 2 ** int(np.log2(STEP / width)))))
+    scale = 1 if default_device().platform == "cpu" else ACCELERATOR
+    most = int(min(scale * CHUNK, max(64, 2 ** int(np.log2(scale * STEP / width)))))
     equal = -(-n_rows // -(-n_rows // most)) if n_rows else 1
     return min(most, RUN * -(-equal // RUN))

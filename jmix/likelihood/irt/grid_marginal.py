@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from jmix.likelihood.irt import grid
 from jmix.likelihood.irt.layout import GridData, Plan
 from jmix.likelihood.irt.marginal import FloatArray, Integration, Marginal, Moments
+from jmix.likelihood.irt.nodes import finer
 from jmix.likelihood.irt.rows import Order
 from jmix.spec.irt.spec import IrtSpec
 
@@ -44,6 +45,10 @@ class GridMarginal:
         value, grad = grid.VALUE_AND_GRAD(np.asarray(x, dtype=np.float64), self.data, plan=self.plan)
         return float(value), np.asarray(grad)
 
+    def value(self, x: FloatArray) -> float:
+        """Log likelihood alone: a smaller program than that of ``value_and_grad``, not a faster one."""
+        return float(grid.VALUE(np.asarray(x, dtype=np.float64), self.data, plan=self.plan))
+
     def hessian(self, x: FloatArray) -> FloatArray:
         """(P, P) exact second derivatives of the log likelihood (Louis 1982)."""
         from jmix.likelihood.irt.curvature import HESSIAN
@@ -70,9 +75,8 @@ class GridMarginal:
         return Moments(self._gather(mean), self._gather(covariance))
 
     def finer(self) -> Marginal:
-        """The same with twice the nodes, in float64."""
-        own = self.integration
-        return self.rebuild(replace(own, nodes=2 * own.nodes - 1, precision="float64", chunk=None))
+        """The same with nodes twice as near to each other, or as near as a grid of that many dimensions can have."""
+        return self.rebuild(finer(self.integration, self.spec.n_factors))
 
     def _gather(self, places: Any) -> FloatArray:
         """By person (N, ...) from values by place (C, n, ...)."""

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmix.likelihood.irt.layout import GridData, Plan, Rows
 from jmix.likelihood.irt.rows import Persons, chunked
-from jmix.runtime import default_device, put
+from jmix.runtime import devices, put
 
 AXIS = "persons"
 
@@ -24,18 +24,12 @@ WORTH = 10_000_000
 
 
 def devices_for(n_rows: int, n_nodes: int) -> int:
-    """How many devices of the default kind to use: all, where each has enough to do; one if the user has chosen it."""
-    if jax.config.jax_default_device is not None:  # type: ignore[attr-defined]
-        return 1
-    return max(1, min(_available(), n_rows * n_nodes // WORTH))
-
-
-def _available() -> int:
-    return len(jax.local_devices(backend=default_device().platform))
+    """How many devices to use: all that there are, where each has enough to do."""
+    return max(1, min(len(devices()), n_rows * n_nodes // WORTH))
 
 
 def _mesh(n: int) -> Mesh:
-    return Mesh(np.array(jax.local_devices(backend=default_device().platform)[:n]), (AXIS,))
+    return Mesh(np.array(devices()[:n]), (AXIS,))
 
 
 def shard_rows(persons: Persons, chunk: int, n: int) -> tuple[Rows, tuple[Any, Any, Any]]:
@@ -83,12 +77,12 @@ def _chunks(persons: Persons, begin: int, end: int, size: int, chunk: int) -> Ro
     return chunked(own, chunk, room=size)
 
 
-def put_data(data: GridData, devices: int) -> GridData:
+def put_data(data: GridData, n_devices: int) -> GridData:
     """The arrays on the default device, or the rows spread over several."""
-    if devices == 1:
+    if n_devices == 1:
         return put(data)
     with jax.enable_x64(True):
-        mesh = _mesh(devices)
+        mesh = _mesh(n_devices)
         placed = jax.tree.map(lambda spec: NamedSharding(mesh, spec), _specs(data), is_leaf=_is_spec)
         return jax.device_put(data, placed)
 

@@ -98,6 +98,13 @@ def _known_columns(known: Responses, new: pd.DataFrame, options: dict[str, Any])
     """Of a frame, the columns that are items; the rest may be person data."""
     if options.get("items") is None:
         found = [column for column in new.columns if str(column) in set(known.items)]
+        named = {value for value in options.values() if isinstance(value, str)}
+        other = [column for column in new.columns if str(column) not in set(known.items) and column not in named]
+        if other and found and len(found) < known.n_items:
+            raise DataError(
+                f"column {other[0]!r} is not an item of this fit, and some of its items are absent; correct the name, "
+                "or say with items=[...] which columns are items"
+            )
         if found:
             return options | {"items": found}
     return options

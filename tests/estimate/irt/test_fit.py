@@ -81,7 +81,8 @@ def test_nodes_are_doubled_until_the_error_is_small(make: Make, simulate: Any, b
     solution, marginal = fit_irt(coarse, sample, start)
     assert marginal.integration.nodes > 6 and solution.integration.nodes == marginal.integration.nodes
     assert abs(solution.quadrature_error) < 1e-5
-    fixed, same = fit_irt(coarse, sample, start, FitOptions(refine=False))
+    with pytest.warns(ConvergenceWarning, match="nodes"):
+        fixed, same = fit_irt(coarse, sample, start, FitOptions(refine=False))
     assert same.integration.nodes == 6 and abs(fixed.quadrature_error) > 1e-3
     assert any("twice the nodes" in note for note in fixed.notes)
 

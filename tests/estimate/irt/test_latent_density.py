@@ -44,7 +44,7 @@ def skewed() -> dict[str, Any]:
         "data": data,
         "normal": normal,
         "a": a,
-        "places": [spec.table.free_names.index(f"a[i{j}]") for j in range(J)],
+        "places": [spec.table.free_names.index(f"a1[i{j}]") for j in range(J)],
     }
 
 

@@ -11,10 +11,12 @@ import pytest
 from scipy.optimize import minimize
 
 from jmix.errors import ModelError
+from jmix.likelihood.irt import persons
 from jmix.likelihood.irt.adaptive import AdaptiveMarginal, build_adaptive
 from jmix.likelihood.irt.marginal import Integration
 from jmix.likelihood.irt.nodes import grid_rule
 from jmix.likelihood.irt.quasi import quasi_rule
+from jmix.responses.data import Long
 from jmix.runtime import float64
 
 from .textbook import Case, derivative, probabilities, textbook
@@ -33,7 +35,12 @@ CASES: dict[str, dict[str, Any]] = {
 NODES = {1: 41, 2: 21}
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+def _param(name: str) -> Any:
+    """Compiling takes seconds for each case: one runs always, the others with -m slow."""
+    return pytest.param(name, marks=() if name == "two factors, regression" else pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=map(_param, CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     return Case(**CASES[request.param])
 
@@ -79,6 +86,7 @@ def test_hessian_and_cross_product(case: Case, marginal: AdaptiveMarginal) -> No
     )
 
 
+@pytest.mark.slow
 def test_parts_and_the_start_of_the_search_do_not_matter(case: Case, marginal: AdaptiveMarginal) -> None:
     value, grad = marginal.value_and_grad(case.x)
     marginal.value_and_grad(case.x + 0.7)
@@ -89,6 +97,21 @@ def test_parts_and_the_start_of_the_search_do_not_matter(case: Case, marginal: A
     assert other.value_and_grad(case.x)[0] == pytest.approx(value, rel=1e-12)
 
 
+def test_list_of_responses_is_the_same(case: Case, marginal: AdaptiveMarginal, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = case.responses.table
+    assert table is not None
+    person, item = np.nonzero(table >= 0)
+    start = np.searchsorted(person, np.arange(len(table) + 1))
+    listed = Long(item.astype(np.int32), table[person, item], start.astype(np.int64))
+    responses = replace(case.responses, table=None, long=listed)
+    other = build_adaptive(case.spec, responses, marginal.integration, case.W)
+    assert other.value_and_grad(case.x)[0] == pytest.approx(marginal.value_and_grad(case.x)[0], rel=1e-13)
+    monkeypatch.setattr(persons, "LARGEST_TABLE", 10)
+    with pytest.raises(ModelError, match="too many cells"):
+        build_adaptive(case.spec, responses, marginal.integration, case.W)
+
+
+@pytest.mark.slow
 def test_traceable_density_has_the_same_derivative(case: Case, marginal: AdaptiveMarginal) -> None:
     with float64():
         value, grad = jax.value_and_grad(marginal.log_marginal)(jax.numpy.asarray(case.x), marginal.data)
@@ -132,6 +155,7 @@ def test_long_test_with_few_nodes() -> None:
     np.testing.assert_allclose(five.moments(case.x).mean, mean, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_more_nodes_err_less() -> None:
     case = Case([("logistic", 2, 8)], d=3, n=15)
     exact = truth(case, 31, 6.0)[0]

@@ -64,7 +64,12 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+def _param(name: str) -> Any:
+    """Compiling takes seconds for each model: one runs always, the others with -m slow."""
+    return pytest.param(name, marks=() if name == "mixed, two groups" else pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=map(_param, MODELS))
 def model(request: pytest.FixtureRequest) -> Model:
     return Model(**MODELS[request.param])
 
@@ -91,13 +96,18 @@ def test_equals_brute_force(model: Model) -> None:
 def test_derivatives(model: Model) -> None:
     marginal = build_bifactor(model.spec, model.responses, NODES)
     grad = marginal.value_and_grad(model.x)[1]
-    numeric = derivative(lambda x: model.weights @ brute(model, x)[0], model.x)
+    numeric = derivative(lambda x: marginal.value_and_grad(x)[0], model.x)
     np.testing.assert_allclose(grad, numeric, atol=1e-8 * np.abs(numeric).max())
     hessian = derivative(lambda x: marginal.value_and_grad(x)[1], model.x)
     np.testing.assert_allclose(marginal.hessian(model.x), hessian, atol=1e-8 * np.abs(hessian).max())
+
+
+@pytest.mark.slow
+def test_traceable_density_has_the_same_derivative(model: Model) -> None:
+    marginal = build_bifactor(model.spec, model.responses, NODES)
     with float64():
         traced = jax.grad(marginal.log_marginal)(jax.numpy.asarray(model.x), marginal.data)
-    np.testing.assert_allclose(traced, grad, atol=1e-10)
+    np.testing.assert_allclose(traced, marginal.value_and_grad(model.x)[1], atol=1e-10)
 
 
 def test_cross_product_and_parts(model: Model) -> None:

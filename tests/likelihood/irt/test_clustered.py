@@ -63,7 +63,12 @@ class Clustered(Case):
         return total, np.einsum("nr,rnd->nd", p[cluster], np.array(means))
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+def _param(name: str) -> Any:
+    """Compiling takes seconds for each case: one runs always, the other with -m slow."""
+    return pytest.param(name, marks=() if "regression" in name else pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=map(_param, CASES))
 def case(request: pytest.FixtureRequest) -> Clustered:
     return Clustered(**CASES[request.param])
 
@@ -88,9 +93,13 @@ def test_derivatives(case: Clustered, marginal: ClusterMarginal) -> None:
     np.testing.assert_allclose(marginal.hessian(case.x), hessian, atol=1e-7 * np.abs(hessian).max())
     by_cluster = derivative(marginal.by_cluster, case.x)
     np.testing.assert_allclose(marginal.cross_product(case.x), by_cluster @ by_cluster.T, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_traceable_density_has_the_same_derivative(case: Clustered, marginal: ClusterMarginal) -> None:
     with float64():
         traced = jax.grad(marginal.log_marginal)(jax.numpy.asarray(case.x), marginal.data)
-    np.testing.assert_allclose(traced, grad, atol=1e-9)
+    np.testing.assert_allclose(traced, marginal.value_and_grad(case.x)[1], atol=1e-9)
 
 
 def test_parts_do_not_matter(case: Clustered, marginal: ClusterMarginal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from jmix.likelihood.irt.build import build_marginal
 from jmix.likelihood.irt.marginal import Integration
 from jmix.likelihood.irt.nodes import grid_rule
+from jmix.spec.irt.spec import Linear, Table
 
 from .textbook import Case, derivative, textbook
 
@@ -73,3 +75,42 @@ def test_second_derivatives(case: Case) -> None:
     by_person = derivative(lambda x: m.by_person(x), case.x)
     cross = (by_person * case.weights) @ by_person.T
     np.testing.assert_allclose(m.cross_product(case.x), cross, rtol=1e-7, atol=1e-8 * np.abs(cross).max())
+
+
+def test_numbers_that_are_linear_in_others() -> None:
+    """LLTM: intercepts from two basic parameters, then a third by way of these."""
+    case = Case([("logistic", 2, 4)], groups=2)
+    table, own = case.spec.table, case.spec.blocks[0].own[0, :, 0]
+    m = table.values.size
+    matrix = np.array([[1.0, 0.5], [0.0, 2.0], [-1.0, 1.0]])
+    linear = (
+        Linear(own[:3], matrix, np.array([m, m + 1], dtype=np.int32)),
+        Linear(own[3:], np.array([[0.5, -0.3]]), own[:2]),
+    )
+    free = np.setdiff1d(np.arange(m + 2), own).astype(np.int32)
+    values = np.concatenate([table.values, [0.4, -0.2]])
+    spec = replace(case.spec, table=Table((*table.names, "e1", "e2"), values, free), linear=linear)
+    x, grid = values[free], Integration(nodes=21)
+    rule = grid_rule(grid, 1)
+
+    def textbooks(x: Any) -> Any:
+        return textbook(spec, case.responses, x, rule.nodes, rule.log_weights)[0].sum()
+
+    value, grad = build_marginal(spec, case.responses, grid).value_and_grad(x)
+    assert value == pytest.approx(textbooks(x), rel=1e-11)
+    np.testing.assert_allclose(grad, derivative(textbooks, x), rtol=1e-8, atol=1e-8)
+
+
+def test_log_marginal_is_pure_jax() -> None:
+    """Several parameter vectors at once, as chains need."""
+    import jax
+
+    case = Case([("logistic", 2, 4)], groups=2, weights=True)
+    m = build_marginal(case.spec, case.responses, Integration(nodes=21))
+    x = np.stack([case.x, case.x + 0.1])
+    with jax.enable_x64(True):
+        values, grads = jax.jit(jax.vmap(jax.value_and_grad(lambda x: m.log_marginal(x, m.data))))(x)
+    for i in range(2):
+        value, grad = m.value_and_grad(x[i])
+        assert float(values[i]) == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(grads[i], grad, rtol=1e-9, atol=1e-10)

@@ -14,7 +14,7 @@ from jmix.errors import DataError, ModelError
 from jmix.likelihood.irt.build import build_marginal
 from jmix.likelihood.irt.choose import choose_integration
 from jmix.likelihood.irt.marginal import Integration
-from jmix.likelihood.irt.nodes import grid_rule
+from jmix.likelihood.irt.nodes import finer, grid_rule
 from jmix.likelihood.irt.rows import Persons, in_strata, merged, persons_of, scored, scores_suffice
 from jmix.likelihood.irt.sharding import shard_rows
 from jmix.likelihood.irt.totals import count
@@ -125,6 +125,12 @@ def test_nodes_integrate_the_normal(rule: str, d: int) -> None:
     np.testing.assert_allclose(w @ nodes**4, 3, atol=1e-5)
     if rule == "rectangle":
         np.testing.assert_array_equal(nodes.astype(np.float32), nodes)
+
+
+@pytest.mark.parametrize(("nodes", "rule", "d"), [(61, "rectangle", 1), (61, "gh", 1), (41, "rectangle", 3)])
+def test_finer_grids_exist(nodes: int, rule: str, d: int) -> None:
+    own = Integration(nodes=nodes, rule=rule)
+    assert grid_rule(finer(own, d), d).nodes.shape[0] > 1.9 * grid_rule(own, d).nodes.shape[0]
 
 
 def test_longer_tests_take_more_nodes() -> None:

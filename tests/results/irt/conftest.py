@@ -18,6 +18,7 @@ from jmix.responses.read import read_responses
 from jmix.results.irt.fit import IrtFit
 from jmix.results.irt.io import LazyMarginal
 from jmix.spec.irt.build import build_spec
+from jmix.spec.irt.regression import side_of
 
 READING = ("group", "weights", "cluster", "item_data", "person", "item", "response")
 DONE = Status(True, False, 0.0, 0.0, 1.0, 1, 1, ())
@@ -43,7 +44,9 @@ def fit_at() -> Callable[..., IrtFit]:
         vcov = np.linalg.inv(-marginal.hessian(values)) if se else None
         loglik = marginal.value_and_grad(values)[0] if se else -100.0
         solution = IrtSolution(spec, integration, values, loglik, 0.0, vcov, "hessian" if se else "none", DONE, 1e-7, 1)
-        return IrtFit(solution, responses, marginal, W)
+        formula = options.get("formula")
+        encodings = () if formula is None else (side_of(formula, responses).encoding,)
+        return IrtFit(solution, responses, marginal, W, encodings)
 
     return build
 

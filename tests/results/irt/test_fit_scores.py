@@ -156,9 +156,7 @@ def test_sparse_is_dense(fit_at: FitAt, simulated: Simulated) -> None:
         np.testing.assert_allclose(sparse_scores, dense_scores, atol=1e-8)
 
 
-def test_small_steps_are_one_large_step(
-    fit_at: FitAt, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_steps_are_one_large_step(fit_at: FitAt, simulated: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
     from jmix.estimate.irt import persons
 
     fit = fit_at(with_holes(simulated(n=100, j=7, categories=3), 0.4), "gpcm", group=np.tile(["x", "y"], 50))
@@ -223,6 +221,10 @@ def test_new_responses_that_do_not_fit_are_named(fit_at: FitAt, simulated: Simul
         fit.scores("EAP", pd.DataFrame({"zz": [0, 1]}))
     with pytest.raises(DataError, match=r"i2.*7"):
         fit.scores("EAP", pd.DataFrame({"i1": [0, 1], "i2": [1, 7]}))
+    with pytest.raises(DataError, match=r"'i33'.*items="):
+        fit.scores("EAP", pd.DataFrame({"i1": [0, 1], "i33": [1, 0]}))
+    some = pd.DataFrame({"i1": [0, 1], "age": [30, 40]})
+    pd.testing.assert_frame_equal(fit.scores("EAP", some, items=["i1"]), fit.scores("EAP", some[["i1"]]))
     with pytest.raises(DataError, match="4 items"):
         fit.scores("EAP", np.zeros((2, 3), dtype=int))
     with pytest.raises(ModelError, match="group"):
@@ -251,3 +253,35 @@ def test_plausible_values_follow_the_posterior(fit_at: FitAt, simulated: Simulat
     assert list(fit.scores("plausible", n=2).columns) == ["PV1_F1", "PV2_F1"]
     with pytest.raises(ModelError, match="positive"):
         fit.plausible_values(0)
+
+
+def test_new_persons_of_a_latent_regression(fit_at: FitAt, simulated: Simulated, tmp_path: Any) -> None:
+    """The encoding of the formula codes new covariates, also after a round trip through a file."""
+    import jmix
+
+    data = simulated(n=60, j=4)
+    persons = pd.DataFrame({"age": np.linspace(-1, 1, 60), "sex": np.tile(["f", "m"], 30)})
+    start = {"beta[F1:age]": 0.8, "beta[F1:sexm]": -0.5}
+    fit = fit_at(data, "2PL", persons=persons, formula="~ age + sex", start=start)
+    old = fit.scores("MAP").iloc[7:9]
+    fit.save(tmp_path / "fit.npz")
+    for one in (fit, jmix.load_fit(tmp_path / "fit.npz")):
+        assert isinstance(one, IrtFit)
+        np.testing.assert_allclose(one.scores("MAP", data.iloc[7:9], data=persons.iloc[7:9]), old, atol=1e-8)
+    with pytest.raises(DataError, match="data="):
+        fit.scores("EAP", data.iloc[:2])
+    table = fit.score_table()
+    assert table["observed"].sum() == pytest.approx(table["expected"].sum())
+    assert 0 < fit.reliability() < 1
+
+
+def test_new_persons_of_groups(fit_at: FitAt, simulated: Simulated) -> None:
+    data, group = simulated(n=60, j=4), np.repeat(["x", "y"], 30)
+    fit = fit_at(data, "2PL", group=group, start={"mean[F1|y]": 1.0})
+    found = fit.scores("EAP", data.iloc[[0, 0]], group=["y", "x"])
+    assert found["F1"].iloc[0] > found["F1"].iloc[1]
+    assert found["F1"].iloc[1] == pytest.approx(fit.scores()["F1"].iloc[0])
+    with pytest.raises(DataError, match="'x', 'y'"):
+        fit.scores("EAP", data.iloc[:1], group=["z"])
+    with pytest.raises(DataError, match="group="):
+        fit.scores("EAP", data.iloc[:1])
