@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from jmix.errors import ModelError
 from jmix.likelihood.irt.marginal import Integration
 from jmix.models_irt import IrtModel
-from jmix.models_irt_options import density_choice, integration_choice, tolerant, without_starts
+from jmix.models_irt_options import density_choice, integration_choice, nodes_chosen, tolerant
 from jmix.responses.data import Responses
 
 if TYPE_CHECKING:
     from jmix.results.irt.fit import IrtFit
-    from jmix.spec.irt.spec import IrtSpec
 
 READING = ("person", "item", "response", "items", "weights", "group", "cluster", "data", "item_data")
 """Arguments that say how the responses are to be read."""
@@ -51,6 +49,7 @@ def irt_model(
     """
     from jmix.responses.checks import check_responses
     from jmix.responses.read import read_responses
+    from jmix.spec.irt.build import build_spec
 
     told = integration_choice(integration, nodes)
     read = read_responses(
@@ -66,10 +65,11 @@ def irt_model(
         item_data=item_data,
     )
     notes = check_responses(read, keep_constant=tolerant(read, options.get("priors")))
-    spec, W, given = _specify(read, itemtype, {"model": model, **options})
+    spec, W = build_spec(read, itemtype, model=model, **options)
+    given = np.isin(np.arange(len(spec.table.names)), spec.table.given) if spec.table.given else None
     encodings = _encodings(read, options.get("formula"), options.get("contrasts"))
     curve = density_choice(density)
-    return IrtModel(read, spec, W, told, notes, given, refine=told is None, density=curve, encodings=encodings)
+    return IrtModel(read, spec, W, told, notes, given, not nodes_chosen(integration, nodes), curve, encodings)
 
 
 def irt(
@@ -205,7 +205,7 @@ def _streamed(
     """The fit of a file, block by block; the result holds the responses of the sample with which the fit began."""
     from jmix.estimate.irt.stream_fit import fit_stream
     from jmix.estimate.irt.uncertainty import standard_error_type
-    from jmix.results.irt.fit import IrtFit
+    from jmix.results.irt.streamed import streamed_fit
 
     taken = {"items", "weights", "group"}
     others = [name for name, value in reading.items() if name not in taken and value is not None]
@@ -214,23 +214,7 @@ def _streamed(
     own = {name: reading[name] for name in taken}
     kind = standard_error_type(True if told["se"] is None else told["se"])
     found = fit_stream(source, itemtype, **own, **{**told, "se": kind}, **options)
-    return IrtFit(found.solution, found.sample, found.marginal)
-
-
-def _specify(
-    responses: Responses, itemtype: Any, options: dict[str, Any]
-) -> tuple[IrtSpec, npt.NDArray[np.float64] | None, npt.NDArray[np.bool_] | None]:
-    """The specification, the persons' model matrix, and which numbers have a start that the user chose."""
-    from jmix.spec.irt.build import build_spec
-
-    spec, W = build_spec(responses, itemtype, **options)
-    plain = without_starts(options)
-    if plain is None:
-        return spec, W, None
-    other = build_spec(responses, itemtype, **plain)[0].table
-    before = dict(zip(other.names, other.values, strict=True))
-    given = [before.get(name) != value for name, value in zip(spec.table.names, spec.table.values, strict=True)]
-    return spec, W, np.array(given, dtype=np.bool_)
+    return streamed_fit(found)
 
 
 def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -44,16 +43,6 @@ def density_choice(density: Any) -> tuple[str, int] | None:
     return name, int(order or 4)
 
 
-def without_starts(options: dict[str, Any]) -> dict[str, Any] | None:
-    """The options without starting values; None where there are none to leave out."""
-    text = options.get("model")
-    bare = re.sub(r"(?im)^\s*START\s*=.*$", "", text) if isinstance(text, str) else text
-    bare_text = not isinstance(text, str) or bare == text
-    if bare_text and options.get("start") is None and options.get("parameters") is None:
-        return None
-    return {**options, "start": None, "parameters": None, "model": bare}
-
-
 def integration_choice(integration: Any, nodes: Any) -> Integration | None:
     """The user's choice; None where there is none.
 
@@ -81,6 +70,12 @@ def integration_choice(integration: Any, nodes: Any) -> Integration | None:
             raise ModelError(f"nodes={nodes!r}: give a whole number, 2 or more")
         own = {**own, "nodes": int(nodes)}
     return Integration(**{"nodes": USUAL[own.get("method", "grid")], **own})
+
+
+def nodes_chosen(integration: Any, nodes: Any) -> bool:
+    """Whether the user fixed the number of nodes, so that a fit must not double them."""
+    named = isinstance(integration, Mapping) and "nodes" in integration
+    return nodes is not None or named or isinstance(integration, Integration)
 
 
 def as_vector(what: str, values: Any, names: tuple[str, ...]) -> FloatArray:

@@ -150,7 +150,7 @@ def _on_grid(parts: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
 
 
 def _row_sums(a: jax.Array, b: jax.Array) -> jax.Array:
-    """A'b of (n, r) and (n, s), in float64 but for runs of ``RUN`` rows."""
+    """Products a'b of (n, r) and (n, s), in float64 but for runs of ``RUN`` rows."""
     n = a.shape[0]
     if a.dtype == jnp.float64 or n % RUN:
         return (a.T @ b).astype(jnp.float64)

@@ -103,6 +103,7 @@ def find_dif(
     Raises:
         ModelError: one group, an unknown option or item, or no anchor left.
     """
+    method = {name.lower(): name for name in METHODS}.get(str(method).lower(), method)
     _check(spec, method, parameters)
     names = spec.items
     apart = separate_items(spec)
