@@ -137,8 +137,9 @@ def _category_notes(responses: Responses, seen: Bools) -> list[str]:
             "items by items=[...]"
         )
     missing: dict[str, list[str]] = {}
+    elsewhere = set().union(*set(responses.categories))
     for j, labels in enumerate(responses.categories):
-        if len(labels) > 2:
+        if len(labels) > 2 or not elsewhere.isdisjoint(gaps(labels)):
             if empty := gaps(labels):
                 missing.setdefault(", ".join(map(str, empty)), []).append(responses.items[j])
             unseen = [str(labels[k]) for k in range(len(labels)) if not seen[j, k]]

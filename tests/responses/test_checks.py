@@ -147,3 +147,9 @@ def test_many_links_between_two_parts_count_as_one() -> None:
     table[20, 512] = 0
     read = Responses(tuple(f"i{j}" for j in range(513)), ((0, 1),) * 513, table, None, pd.RangeIndex(40))
     assert item_components(read).max() == 0
+
+
+def test_a_category_that_only_others_chose_is_named() -> None:
+    table = np.array([[0, 0, 1], [1, 2, 0], [0, 2, 1], [1, 0, 0]])
+    notes = check_responses(read_responses(pd.DataFrame(table, columns=["a", "b", "c"])))
+    assert any("nobody chose category 1 of item 'b'" in note for note in notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,8 @@ class FitOptions:
     """How to fit.
 
     Attributes:
-        se: type of the standard errors, see ``uncertainty``. refine: double the nodes where they are too few.
+        se: type of the standard errors, see ``uncertainty``. refine: double the nodes where they are too few; not
+            those of quasi-Monte Carlo, whose error falls too slowly.
         progress: show the course, None where somebody is watching. checkpoint: where the best point is kept.
     """
 
@@ -103,7 +105,8 @@ def fit_irt(
         evaluations += found.n_evaluations
         error, finer = _quadrature_error(objective, found)
         good = abs(error) <= _allowed(objective, found) or steepest(marginal.spec, found.x) > UNRESOLVED
-        if good or not options.refine or doubling == DOUBLINGS or found.interrupted:
+        random = "qmc" in marginal.integration.method
+        if good or random or not options.refine or doubling == DOUBLINGS or found.interrupted:
             break
         _add(seconds, objective.seconds)
         marginal, start, guess = finer, found.x, found.information
@@ -162,8 +165,9 @@ def definite(matrix: FloatArray) -> bool:
 
 def _quadrature_error(objective: IrtObjective, found: Maximum) -> tuple[float, Marginal]:
     """The log likelihood at twice the nodes less the one maximised, and the likelihood with these nodes."""
-    finer = objective.marginal.finer()
-    return float(finer.value_and_grad(found.x)[0]) - (found.value - objective.log_prior(found.x)), finer
+    finer: Any = objective.marginal.finer()
+    value = finer.value(found.x) if hasattr(finer, "value") else finer.value_and_grad(found.x)[0]
+    return float(value) - (found.value - objective.log_prior(found.x)), finer
 
 
 def _allowed(objective: IrtObjective, found: Maximum) -> float:
