@@ -79,6 +79,7 @@ def test_a_list_of_responses_is_the_table(data: pd.DataFrame) -> None:
     pd.testing.assert_series_equal(listed.coef().sort_index(), table.coef().sort_index(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_groups_with_all_free_are_separate_fits(data: pd.DataFrame) -> None:
     group = np.where(np.arange(N) < 260, "a", "b")
     both = jmix.irt(data, itemtype="2PL", group=group, equal_items=False)
@@ -143,6 +144,7 @@ def test_a_checkpoint_is_used_and_removed(two: Any, data: pd.DataFrame, tmp_path
 
 
 # --- integration ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_adaptive_nodes_agree_with_the_grid(two: Any, data: pd.DataFrame) -> None:
     fit = jmix.irt(data, itemtype="2PL", integration="adaptive", nodes=15)
     assert fit.loglik == pytest.approx(two.loglik, abs=1e-3)

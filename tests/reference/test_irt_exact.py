@@ -172,7 +172,13 @@ def test_item_covariates_and_sparse_long(responses: pd.DataFrame) -> None:
     close(model, x, wanted)
 
 
-@pytest.mark.parametrize("how", [None, {"method": "adaptive", "nodes": 31}], ids=["grid", "adaptive"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(None, id="grid"),
+        pytest.param({"method": "adaptive", "nodes": 31}, id="adaptive", marks=pytest.mark.slow),
+    ],
+)
 def test_estimates_are_the_maximum(responses: pd.DataFrame, how: Any) -> None:
     """The gradient of the exact likelihood vanishes at jmix's estimates; its Hessian gives jmix's standard errors."""
     few = responses[["A", "D", "E"]]

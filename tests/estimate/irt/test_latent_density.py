@@ -66,6 +66,7 @@ def better(fit: DensityFit, skewed: dict[str, Any], gain: float) -> None:
     assert fit.density @ fit.points**2 * step == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_davidian_curve_recovers_a_skewed_trait(skewed: dict[str, Any]) -> None:
     fit = fit_davidian(**skewed["data"], order=4, options=FitOptions(refine=False))
     better(fit, skewed, 20.0)

@@ -124,6 +124,7 @@ def test_patterns_that_outgrow_the_memory(path, in_memory, monkeypatch):
         assert stream.n_passes == passes
 
 
+@pytest.mark.slow
 def test_methods_of_the_stream_are_those_of_memory(path, frame):
     opened = open_source(path, other=["w", "g"])
     coding, sample = find_coding(opened, 512, "w", "g")

@@ -37,7 +37,7 @@ NODES = {1: 41, 2: 21}
 
 def _param(name: str) -> Any:
     """Compiling takes seconds for each case: one runs always, the others with -m slow."""
-    return pytest.param(name, marks=() if name == "two factors, regression" else pytest.mark.slow)
+    return pytest.param(name, marks=() if name == "2PL, weights, groups" else pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=map(_param, CASES))
@@ -146,6 +146,7 @@ def test_one_node_is_laplace() -> None:
         assert own[i] == pytest.approx(h(mode) - 0.5 * np.log(curvature), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_long_test_with_few_nodes() -> None:
     """Three hundred items: a posterior thirty times narrower than the trait, five nodes at the mode of each person."""
     case = Case([("logistic", 2, 300)], n=10, weights=True)
@@ -164,6 +165,7 @@ def test_more_nodes_err_less() -> None:
     assert errors[1] < 0.2 * errors[0] < 0.2
 
 
+@pytest.mark.slow
 def test_adaptive_points_of_quasi_monte_carlo() -> None:
     case = Case([("logistic", 2, 10)], d=3, n=20, weights=True)
     exact = truth(case, 31, 6.0)[0]

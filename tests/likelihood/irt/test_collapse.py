@@ -16,6 +16,10 @@ from .textbook import Case
 
 GRID = Integration(nodes=31)
 CASES: dict[str, dict[str, Any]] = {
+    "Rasch": {"kinds": [("logistic", 2, 3)], "common": True, "weights": True},
+    "2PL, sex": {"kinds": [("logistic", 2, 3)], "covariates": 1, "groups": 2, "n": 400},
+}
+SLOW: dict[str, dict[str, Any]] = {
     "PCM, booklets, groups": {
         "kinds": [("logistic", 2, 2), ("gpcm", 3, 2)],
         "common": True,
@@ -24,10 +28,6 @@ CASES: dict[str, dict[str, Any]] = {
         "n": 400,
         "weights": True,
     },
-    "2PL, sex": {"kinds": [("logistic", 2, 3)], "covariates": 1, "groups": 2, "n": 400},
-}
-SLOW: dict[str, dict[str, Any]] = {
-    "Rasch": {"kinds": [("logistic", 2, 3)], "common": True, "weights": True},
     "Rasch, regression": {"kinds": [("logistic", 2, 3)], "common": True, "covariates": 1, "n": 300},
     "graded": {"kinds": [("graded", 3, 3)], "n": 200},
 }

@@ -17,7 +17,7 @@ from .textbook import Case
 N = 20_000
 
 
-@pytest.fixture(scope="module", params=["logistic", "logistic4"])
+@pytest.fixture(scope="module", params=["logistic", pytest.param("logistic4", marks=pytest.mark.slow)])
 def pair(request: pytest.FixtureRequest) -> tuple[Case, Any, Any]:
     """A simulated test of 50 items in both precisions."""
     case = Case(kinds=[(request.param, 2, 50)], n=10)

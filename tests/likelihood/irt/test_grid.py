@@ -26,9 +26,9 @@ CASES: dict[str, dict[str, Any]] = {
         "no_upper": True,
     },
     "missing by pattern": {"kinds": [("logistic", 2, 4)], "missing": "pattern", "groups": 2, "n": 300},
-    "two factors, regression": {"kinds": [("gpcm", 3, 3)], "d": 2, "covariates": 1},
 }
 SLOW: dict[str, dict[str, Any]] = {
+    "two factors, regression": {"kinds": [("gpcm", 3, 3)], "d": 2, "covariates": 1},
     "graded": {"kinds": [("graded", 4, 3)], "groups": 2},
     "regression": {"kinds": [("logistic", 2, 4)], "covariates": 2, "groups": 2, "weights": True},
     "regression, 3PL, missing": {"kinds": [("logistic4", 2, 4)], "covariates": 1, "missing": 0.2},

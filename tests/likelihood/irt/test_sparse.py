@@ -16,8 +16,9 @@ from jmix.likelihood.irt.sparse_plan import plan_tree, tree_widths
 
 from .sparse_cases import Case
 
-CASES = {"two groups": {"groups": 2}, "covariates": {"p": 2, "n": 30}}
+CASES = {"two groups": {"groups": 2}}
 MORE = {
+    "covariates": {"p": 2, "n": 30},
     "one group": {},
     "two factors": {"d": 2, "groups": 2},
     "one slope": {"rasch": True},

@@ -106,7 +106,7 @@ def test_weighted_likelihood_solves_warms_equation(fit_at: FitAt, simulated: Sim
         assert abs(total) < 1e-5 * np.sqrt(np.sum(first**2 / weight)) + 1e-6
 
 
-@pytest.mark.parametrize("method", ["MAP", "ML", "WLE"])
+@pytest.mark.parametrize("method", ["MAP", "ML", pytest.param("WLE", marks=pytest.mark.slow)])
 def test_two_dimensions_maximise(fit_at: FitAt, simulated: Simulated, method: str) -> None:
     data = with_holes(simulated(n=50, j=12, categories=3, dimensions=2), 0.1)
     fit = fit_at(
