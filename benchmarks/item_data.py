@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Codes = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float64]
-SLICE = 100_000
+SLICE, WIDE = 100_000, 500
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ def answer(test: Test, theta: Floats, rng: np.random.Generator) -> Codes:
 
 
 def slices(test: Test, n: int, seed: int = 2) -> Iterator[Codes]:
-    """Persons in slices; the first ones are the same for every n."""
-    for at in range(0, n, SLICE):
+    """Persons in slices; the first ones are the same for every n, unless items are many."""
+    n_items, n_factors = test.slopes.shape
+    size = SLICE if n_items <= WIDE else min(n, SLICE)
+    for at in range(0, n, size):
         rng = np.random.default_rng([seed, at])
-        theta = rng.normal(size=(SLICE, test.slopes.shape[1]))
-        yield answer(test, theta, rng)[: n - at]
+        yield answer(test, rng.normal(size=(size, n_factors)), rng)[: n - at]
 
 
 def table(test: Test, n: int, seed: int = 2) -> Codes:
@@ -83,7 +84,7 @@ def save_sparse(path: Path, n: int, n_items: int, each: int, seed: int = 3) -> P
 
 
 def save_parquet(path: Path, test: Test, n: int, seed: int = 2) -> Path:
-    """Responses as a Parquet file of int8 columns, one row group a slice."""
+    """Responses as a Parquet file of int8 columns, one row group a slice; plain, four bytes a response."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -91,7 +92,7 @@ def save_parquet(path: Path, test: Test, n: int, seed: int = 2) -> Path:
     writer = None
     for part in slices(test, n, seed):
         batch = pa.table([pa.array(np.ascontiguousarray(column)) for column in part.T], names=names)
-        writer = writer or pq.ParquetWriter(path, batch.schema, compression="zstd")
+        writer = writer or pq.ParquetWriter(path, batch.schema, compression="none", use_dictionary=False)
         writer.write_table(batch)
     assert writer is not None
     writer.close()

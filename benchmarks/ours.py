@@ -84,9 +84,8 @@ priors = {{"d": "normal(0, 3)", "a": "lognormal(0, 0.5)"}}
 model = jmix.irt_model(numpy.load({file!r}), itemtype="2PL", priors=priors)
 post = model.sample(draws={draws}, tune={draws}, seed=1)
 t1 = time.perf_counter()
-table = post.summary()
-frame = table.frame if hasattr(table, "frame") else table
-print("@@" + json.dumps({{"to the posterior, s": t1 - t0, "smallest bulk ESS": float(frame["Bulk_ESS"].min())}}))
+ess = float(post.summary().table["Bulk_ESS"].min())
+print("@@" + json.dumps({{"to the posterior, s": t1 - t0, "smallest bulk ESS": ess}}))
 """
 
 
@@ -181,10 +180,9 @@ def fit_items(job: dict[str, Any], responses: Any) -> dict[str, Any]:
 def item_objective(job: dict[str, Any], responses: Any) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
     """Value and gradient, and Hessian, of the marginal log likelihood, and a point at which to take them."""
     from jmix.likelihood.irt.build import build_marginal
+    from jmix.likelihood.irt.marginal import Integration
     from jmix.responses.read import read_responses
     from jmix.spec.irt.build import build_spec
-
-    from jmix.likelihood.irt.marginal import Integration
 
     data = read_responses(responses)
     built = build_spec(data, job["itemtype"])

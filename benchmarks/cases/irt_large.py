@@ -27,36 +27,31 @@ STREAM = (
 )
 
 
-def run(session: Session) -> list[Table]:
-    """All three."""
-    return [sparse(session), wide(session), stream(session)]
-
-
-def sparse(session: Session) -> Table:
+def sparse(session: Session) -> list[Table]:
     """200,000 persons, 5,000 items, 20 responses each."""
     n, items = session.size(200_000, 2_000), session.size(5_000, 200)
     file = save_sparse(session.scratch / "sparse.npy", n, items, 20)
     model = Items("2PL", long=True, nodes=31)
     one = run_items(session, "jmix", file, model, repeats=2, limit=5 * session.limit)
     note = SPARSE.format(size=file.stat().st_size / MIB)
-    return items_table(f"2PL, sparse, {n:,} persons × {items:,} items × 20 responses", [one], [note])
+    return [items_table(f"2PL, sparse, {n:,} persons × {items:,} items × 20 responses", [one], [note])]
 
 
-def wide(session: Session) -> Table:
+def wide(session: Session) -> list[Table]:
     """2,000 × 12,000."""
     n, items = session.size(2_000, 200), session.size(12_000, 400)
     file = save_table(session.scratch / "wide.npy", binary_test(items), n)
     found = [
-        run_items(session, name, file, Items("2PL", nodes=301), repeats=2, warm_up=name == "jmix", iterations=50)
+        run_items(session, name, file, Items("2PL", nodes=801), repeats=2, warm_up=name == "jmix", iterations=50)
         for name in ("jmix", "mirt (Python)")
     ]
-    return items_table(f"2PL, {n:,} × {items:,}", found, [WIDE])
+    return [items_table(f"2PL, {n:,} × {items:,}", found, [WIDE])]
 
 
-def stream(session: Session) -> Table:
+def stream(session: Session) -> list[Table]:
     """10,000,000 × 100 from Parquet."""
     n, items = session.size(10_000_000, 200_000), 100
-    limit = session.size(900, 2_000)
+    limit = session.size(1_500, 2_000)
     file = save_parquet(session.scratch / "stream.parquet", binary_test(items), n)
     found = []
     for name, megabytes in ((f"jmix, stream, {limit} MB of data memory", limit), ("jmix, in memory", 0)):
@@ -65,4 +60,4 @@ def stream(session: Session) -> Table:
         environment = ours.cache_environment(Path(session.scratch / f"cache{megabytes}"))
         environment["PYTHONPATH"] = str(HERE.parent)
         found.append(collect(name, *run_command(command, 20 * session.limit, environment)))
-    return items_table(f"2PL, {n:,} × {items} from a Parquet file", found, [STREAM])
+    return [items_table(f"2PL, {n:,} × {items} from a Parquet file", found, [STREAM])]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from jmix.errors import ModelError
+from jmix.results.document import Document
 from jmix.results.expressions import compare, spellings
 from jmix.results.frames import check_level
-from jmix.results.markup import html_document, latex_document, markdown_document
 from jmix.results.posterior_summary import decimal_rows, special
 from jmix.results.sections import Section, SummaryContent
 from jmix.results.summary import section_text, wrap
@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 NO_PRIOR = "no evidence ratio without draws of the prior; give prior= for the Savage-Dickey ratio"
 
 
-@dataclass(frozen=True, eq=False)
-class Hypotheses:
+@dataclass(frozen=True, eq=False, repr=False)
+class Hypotheses(Document):
     """Tested hypotheses; ``print`` them, or take the numbers from ``table``.
 
     Attributes:
@@ -52,24 +52,6 @@ class Hypotheses:
     def __str__(self) -> str:
         content = self.content
         return "\n".join([*map(section_text, content.sections), "---", *(wrap(note, 2) for note in content.notes)])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """The table as a pipe table (GitHub, pandoc, Quarto)."""
-        return markdown_document(self.content)
-
-    def to_latex(self) -> str:
-        r"""A LaTeX ``table``; it needs ``\usepackage{booktabs}``."""
-        return latex_document(self.content)
-
-    def to_html(self) -> str:
-        """An HTML ``div``; all text is escaped."""
-        return html_document(self.content)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 def judge(post: Posterior, hypotheses: Any, alpha: float = 0.05, prior: Any = None) -> Hypotheses:

@@ -13,9 +13,9 @@ import pandas as pd
 
 from jmix.errors import ModelError
 from jmix.results import posterior_effects as random
+from jmix.results.document import Document
 from jmix.results.expressions import compare
 from jmix.results.frames import check_level
-from jmix.results.markup import html_document, latex_document, markdown_document
 from jmix.results.posterior_table import bounds
 from jmix.results.sections import SummaryContent
 from jmix.results.summary import wrap
@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 BISECTIONS = 80
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
+@dataclass(frozen=True, eq=False, repr=False)
+class Population(Document):
     """Where the coefficients of future groups lie; ``print`` it as sentences, or take the numbers from ``table``.
 
     Attributes:
@@ -47,24 +47,6 @@ class Population:
 
     def __str__(self) -> str:
         return "\n".join(wrap(sentence, 2) for sentence in self.content.notes)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """The sentences as quotations."""
-        return markdown_document(self.content)
-
-    def to_latex(self) -> str:
-        """The sentences in LaTeX."""
-        return latex_document(self.content)
-
-    def to_html(self) -> str:
-        """The sentences in an HTML ``div``; all text is escaped."""
-        return html_document(self.content)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 def _sentences(own: Population) -> Iterator[str]:

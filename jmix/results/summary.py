@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from jmix.results.document import Document
 from jmix.results.least_squares import goodness_lines, is_perfect, p_values
-from jmix.results.markup import html_document, latex_document, markdown_document
 from jmix.results.numbers import format_number, round_to
 from jmix.results.sections import Section, SummaryContent
 from jmix.results.tables import correlation_table, fixed_table, information_table, quantile_table, random_table
@@ -28,7 +28,7 @@ MOST_NAMES = 20
 """Most names that a message lists."""
 
 
-class Report(ABC):
+class Report(Document):
     """Formatted text: ``print`` it, or turn its tables into markdown, LaTeX or HTML."""
 
     @cached_property
@@ -43,24 +43,6 @@ class Report(ABC):
         if content.notes:
             blocks.append("\n".join(wrap(note, 2) for note in content.notes))
         return "\n\n".join(blocks)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """The summary with its tables as pipe tables (GitHub, pandoc, Quarto)."""
-        return markdown_document(self.content)
-
-    def to_latex(self) -> str:
-        r"""The summary as a LaTeX ``table``; it needs ``\usepackage{booktabs}``."""
-        return latex_document(self.content)
-
-    def to_html(self) -> str:
-        """The summary as an HTML ``div``; all text is escaped."""
-        return html_document(self.content)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from jmix.results.markup import html_document, latex_document, markdown_document
+from jmix.results.document import Document
 from jmix.results.posterior_summary import READING, decimal_rows, special
 from jmix.results.posterior_table import Interval, summary_table
 from jmix.results.sections import Section, SummaryContent
@@ -26,7 +26,7 @@ LATENT = ("mean[", "sd[", "corr[", "beta[", "cluster_sd[")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IrtPosteriorSummary:
+class IrtPosteriorSummary(Document):
     """A summary of ``posterior``: ``table`` in numbers; ``print`` it, or turn it into markdown, LaTeX or HTML.
 
     Attributes:
@@ -83,24 +83,6 @@ class IrtPosteriorSummary:
         if content.notes[1:]:
             blocks.append("\n".join(wrap(note, 2) for note in content.notes[1:]))
         return "\n\n".join(blocks)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def to_markdown(self) -> str:
-        """The summary with its tables as pipe tables (GitHub, pandoc, Quarto)."""
-        return markdown_document(self.content)
-
-    def to_latex(self) -> str:
-        r"""The summary as a LaTeX ``table``; it needs ``\usepackage{booktabs}``."""
-        return latex_document(self.content)
-
-    def to_html(self) -> str:
-        """The summary as an HTML ``div``; all text is escaped."""
-        return html_document(self.content)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
 
 
 def _call(post: IrtPosterior) -> list[tuple[str, str]]:
