@@ -22,8 +22,8 @@ WIDE = (
     "all items at once underflow, so that sums stay on the log scale."
 )
 STREAM = (
-    "Read in chunks from Parquet under a limit of the process's data memory that the responses exceed; then, "
-    "without a limit, from memory. Both from process start, compilation included."
+    "Read in chunks from a Parquet file of 4 GB under a limit of what the process may allocate (RLIMIT_DATA); then, without "
+    "a limit, from memory. Both from process start, compilation included; the peak is that of the whole process."
 )
 
 
@@ -51,7 +51,7 @@ def wide(session: Session) -> list[Table]:
 def stream(session: Session) -> list[Table]:
     """10,000,000 × 100 from Parquet."""
     n, items = session.size(10_000_000, 200_000), 100
-    limit = session.size(1_500, 2_000)
+    limit = session.size(3_000, 3_000)
     file = save_parquet(session.scratch / "stream.parquet", binary_test(items), n)
     found = []
     for name, megabytes in ((f"jmix, stream, {limit} MB of data memory", limit), ("jmix, in memory", 0)):

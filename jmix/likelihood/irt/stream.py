@@ -19,7 +19,7 @@ from jmix.responses.collapse import merge_patterns
 from jmix.responses.data import Responses
 from jmix.spec.irt.spec import IrtSpec
 
-MEMORY = 2**28
+MEMORY = 2**27
 """Bytes of blocks, as the likelihood stores them, that are kept between passes."""
 
 REPEATING = 0.25
