@@ -22,8 +22,8 @@ WIDE = (
     "all items at once underflow, so that sums stay on the log scale."
 )
 STREAM = (
-    "Read in chunks from a Parquet file of 4 GB under a limit of what the process may allocate (RLIMIT_DATA); then, without "
-    "a limit, from memory. Both from process start, compilation included; the peak is that of the whole process."
+    "Read in chunks from a Parquet file of 4 GB under a limit of what the process may allocate (RLIMIT_DATA); then, "
+    "without a limit, from memory. Both from process start, compilation included; the peak is of the whole process."
 )
 
 
