@@ -84,7 +84,7 @@ priors = {{"d": "normal(0, 3)", "a": "lognormal(0, 0.5)"}}
 model = jmix.irt_model(numpy.load({file!r}), itemtype="2PL", priors=priors)
 post = model.sample(draws={draws}, tune={draws}, seed=1)
 t1 = time.perf_counter()
-ess = float(post.summary().table["Bulk_ESS"].min())
+ess = float(post.summary().table["ess_bulk"].min())
 print("@@" + json.dumps({{"to the posterior, s": t1 - t0, "smallest bulk ESS": ess}}))
 """
 
