@@ -81,6 +81,11 @@ def main() -> None:
             f"optimum with a definite Hessian; {seconds:.0f} s with simulation and compilation."
         )
         print(lines[-1], "\n", parts[-1].to_string(index=False), "\n", flush=True)
+        save(chosen, lines, parts)
+
+
+def save(chosen: argparse.Namespace, lines: list[str], parts: list[pd.DataFrame]) -> None:
+    """The page with the designs so far."""
     page = f"""# Recovery of parameters
 
 `python -m benchmarks.recovery --replicates {chosen.replicates} --seed {chosen.seed}`

@@ -81,16 +81,13 @@ def recover(design: Design, replicates: int, seed: int) -> Recovered:
     template = make_responses(
         design, rng.integers(0, design.categories, (design.n, design.items)).astype(np.int8), group, data
     )
-    spec, _ = build_spec(template, design.itemtype, **design.options)
+    spec, W = build_spec(template, design.itemtype, **design.options)
     true = truth(design, spec.table.free_names, seed)
     how = Integration(nodes=design.nodes, rule=design.rule, chunk=design.n)
     marginals, starts = [], []
     for at in range(replicates):
         own = np.random.default_rng([seed, 2, at])
-        group, data = persons(design, own)
-        responses = make_responses(design, None, group, data)
-        _, W = build_spec(responses, design.itemtype, **design.options)
-        responses = replace(responses, table=simulate(spec, true, group, W, own))
+        responses = replace(template, table=simulate(spec, true, group, W, own))
         marginals.append(build_marginal(spec, responses, how, W))
         starts.append(start_values(spec, take_sample(responses)))
     x, se, settled = fit_all(spec, marginals, np.stack(starts), design.batch, design.rounds)
