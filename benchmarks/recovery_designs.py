@@ -60,10 +60,10 @@ DESIGNS = {
     ),
     "regression": Design(
         "latent regression", "1,000 persons, 15 items, theta ~ x", "2PL", 1000, 15, covariates=True,
-        latent={"beta": 0.5}, options={"formula": "~ x"},
+        latent={"beta": 0.5}, batch=20, options={"formula": "~ x"},
     ),
     "groups": Design(
-        "two groups", "2 × 750 persons, 15 items equal in both", "2PL", 1500, 15, groups=2,
+        "two groups", "2 × 750 persons, 15 items equal in both", "2PL", 1500, 15, groups=2, batch=20,
         latent={"mean": 0.5, "sd": 1.3},
     ),
 }  # fmt: skip
