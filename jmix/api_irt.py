@@ -11,6 +11,7 @@ import numpy as np
 from jmix.errors import ModelError
 from jmix.likelihood.irt.marginal import Integration
 from jmix.models_irt import IrtModel
+from jmix.models_irt_file import fit_file
 from jmix.models_irt_options import density_choice, integration_choice, nodes_chosen, tolerant
 from jmix.responses.data import Responses
 
@@ -119,7 +120,7 @@ def irt(
         model: the number of factors (more than one: exploratory), a text as in mirt, ``"F1 = 1-5\nF2 = 4-10\nCOV =
             F1*F2"``, or a pattern of items by factors. bifactor, testlets: the specific factor of each item.
         method: "ml", "map" or "cml" (conditional maximum likelihood of Rasch and partial credit models); None is "map"
-            with priors and "ml" without.
+            with priors and "ml" without. For a path also "stochastic": Adam on batches of persons, then exact passes.
         se: "hessian" (the observed information, as "oakes"), "crossprod", "sandwich", "item" or "none"; None chooses
             by the number of parameters.
         integration: "grid", "adaptive", "qmc" or "adaptive-qmc", or an ``Integration``; None chooses by the model and
@@ -165,10 +166,27 @@ def irt(
         "priors": priors,
     }
     if method == "cml":
-        return _conditional(responses, itemtype, reading, options)
+        asked = {
+            "model": None if model == 1 else model, "density": density, "integration": integration, "nodes": nodes,
+            "checkpoint": checkpoint, "se": None if se in (None, True, "hessian", "oakes") else se,
+        }  # fmt: skip
+        return _conditional(responses, itemtype, reading, options | asked)
     if isinstance(responses, str | Path):
-        told = {"integration": integration_choice(integration, nodes), "checkpoint": checkpoint, "se": se}
-        return _streamed(responses, itemtype, reading, {"model": model, **options}, told)
+        if density is not None or vector:
+            what = "start= as a vector" if vector else "density="
+            raise ModelError(f"{what} is not available for a file of responses; read it into a frame to use it")
+        return fit_file(
+            responses,
+            itemtype,
+            reading,
+            {"model": model, **options},
+            method=method,
+            se=se,
+            integration=integration_choice(integration, nodes),
+            max_iterations=max_iterations,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
     bound = irt_model(
         responses,
         itemtype=itemtype,
@@ -199,24 +217,6 @@ def _encodings(responses: Responses, formula: Any, contrasts: Any) -> tuple[Any,
     return tuple(side_of(text, responses, contrasts).encoding for text in texts)
 
 
-def _streamed(
-    source: str | Path, itemtype: Any, reading: dict[str, Any], options: dict[str, Any], told: dict[str, Any]
-) -> IrtFit:
-    """The fit of a file, block by block; the result holds the responses of the sample with which the fit began."""
-    from jmix.estimate.irt.stream_fit import fit_stream
-    from jmix.estimate.irt.uncertainty import standard_error_type
-    from jmix.results.irt.streamed import streamed_fit
-
-    taken = {"items", "weights", "group"}
-    others = [name for name, value in reading.items() if name not in taken and value is not None]
-    if others:
-        raise ModelError(f"a file of responses takes no {', '.join(others)}; read it into a frame to use them")
-    own = {name: reading[name] for name in taken}
-    kind = standard_error_type(True if told["se"] is None else told["se"])
-    found = fit_stream(source, itemtype, **own, **{**told, "se": kind}, **options)
-    return streamed_fit(found)
-
-
 def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options: dict[str, Any]) -> Any:
     from jmix.responses.read import read_responses
     from jmix.results.irt.cml_fit import fit_cml
@@ -225,5 +225,7 @@ def _conditional(responses: Any, itemtype: Any, reading: dict[str, Any], options
     others = [name for name, value in options.items() if name not in allowed and value not in (None, True)]
     if others:
         raise ModelError(f"method='cml' conditions on sum scores and takes no {', '.join(others)}; use method='ml'")
+    if isinstance(responses, str | Path):
+        raise ModelError("method='cml' takes responses in memory, not a path; read the file into a frame")
     read = read_responses(responses, **reading)
     return fit_cml(read, itemtype, item_formula=options["item_formula"], contrasts=options["contrasts"])

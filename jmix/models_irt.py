@@ -94,7 +94,7 @@ class IrtModel:
     @property
     def has_priors(self) -> bool:
         """Whether some parameter has a prior."""
-        return any(own is not None for own in self.spec.table.priors)
+        return self.spec.has_priors
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -236,8 +236,7 @@ class IrtModel:
 
     def without_priors(self) -> IrtModel:
         """The same model without priors."""
-        table = replace(self.spec.table, priors=(None,) * len(self.spec.table.names))
-        return replace(self, spec=replace(self.spec, table=table))
+        return replace(self, spec=self.spec.without_priors())
 
     def log_marginal(self, params: Any) -> Any:
         """Marginal log likelihood of the responses, theta integrated out; the log prior is not included.

@@ -26,6 +26,7 @@ LAYERS = (
             "models",
             "models_glmm",
             "models_irt",
+            "models_irt_file",
             "models_irt_fit",
             "models_irt_options",
             "models_options",

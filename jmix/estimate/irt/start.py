@@ -60,7 +60,7 @@ def start_values(spec: IrtSpec, sample: Sample, given: npt.NDArray[np.bool_] | N
 
 def _inside(spec: IrtSpec, x: FloatArray, given: npt.NDArray[np.bool_] | None) -> FloatArray:
     """X (P,) moved inside the support of its priors, but for what the user chose."""
-    if not any(own is not None for own in spec.table.priors):
+    if not spec.has_priors:
         return x
     from jmix.spec.irt.priors import support
 

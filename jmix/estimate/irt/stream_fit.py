@@ -75,6 +75,7 @@ def fit_stream(
     group: str | None = None,
     integration: Integration | None = None,
     method: str = "newton",
+    use_priors: bool | None = None,
     se: str = "hessian",
     subsample: int = SUBSAMPLE,
     memory: int = MEMORY,
@@ -96,6 +97,7 @@ def fit_stream(
         itemtype, options: of the model, see ``build_spec``. items: columns that are items; by default all but
             ``weights`` and ``group``, which name columns.
         method: "newton", or "stochastic": Adam on blocks of persons in random order before the passes.
+        use_priors: True demands priors, False leaves those of the model out, None takes what there is.
         se: "hessian", "crossprod", "sandwich" or "none". subsample: persons of the first stage.
         memory: bytes of blocks kept between passes. check_nodes: another pass with twice the nodes, for the quadrature
             error; without it the error of the sample is scaled up.
@@ -117,7 +119,7 @@ def fit_stream(
             raise ModelError(f"{name}= is not available for streamed responses: fit a sample in memory")
     opened = open_source(source, items=items, other=[name for name in (weights, group) if name is not None])
     coding, sample = find_coding(opened, subsample, weights, group)
-    spec, _ = build_spec(sample, itemtype, **options)
+    spec = _with_priors(build_spec(sample, itemtype, **options)[0], use_priors)
     if spec.n_free > LARGEST:
         raise ModelError(f"{spec.n_free:,} parameters are too many for streamed responses: {LARGEST:,} at most")
     seconds = {"reading": time.perf_counter() - begun}
@@ -146,6 +148,13 @@ def fit_stream(
     elif keep is not None:
         keep.remove()
     return StreamFit(solution, marginal, sample, coding.n, marginal.n_passes, small, seconds)
+
+
+def _with_priors(spec: IrtSpec, wanted: bool | None) -> IrtSpec:
+    """The specification with or without its priors."""
+    if wanted and not spec.has_priors:
+        raise ModelError("method='map' needs priors: give priors={'a': 'lognormal(0, 0.5)'} or priors='default'")
+    return spec.without_priors() if wanted is False else spec
 
 
 def _whole(integration: Integration, n: int) -> Integration:

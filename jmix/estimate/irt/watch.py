@@ -25,9 +25,12 @@ class Course:
 
     def __call__(self, evaluation: int, value: float, gradient: float) -> None:
         """Called after every evaluation."""
+        self.tell(f"evaluation {evaluation}: log likelihood {value:.4f}, largest gradient {gradient:.2e}")
+
+    def tell(self, text: str) -> None:
+        """Show a line in place of the last."""
         if not self.show or time.monotonic() - self.begun < PATIENCE:
             return
-        text = f"evaluation {evaluation}: log likelihood {value:.4f}, largest gradient {gradient:.2e}"
         if self._status is None:
             from rich.console import Console
 

@@ -6,7 +6,7 @@ items, the latent distribution and the regressions are index arrays into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +108,15 @@ class IrtSpec:
     def n_free(self) -> int:
         """P."""
         return int(self.table.free.size)
+
+    @property
+    def has_priors(self) -> bool:
+        """Whether some number has a prior."""
+        return any(own is not None for own in self.table.priors)
+
+    def without_priors(self) -> IrtSpec:
+        """The same model without priors."""
+        return replace(self, table=replace(self.table, priors=(None,) * len(self.table.names)))
 
     def numbers(self, x: FloatArray) -> FloatArray:
         """(M,) all numbers from the free ones (P,), in NumPy."""
