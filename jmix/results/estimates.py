@@ -12,13 +12,13 @@ from jmix.design import Design
 from jmix.estimate.lmm import LmmSolution
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.status import Status
-from jmix.results.base import FitBase
+from jmix.results.inference.fit import InferentialFit
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimates(FitBase):
+class Estimates(InferentialFit):
     """Parameter estimates and likelihood of a fitted model.
 
     Attributes:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from jmix.results.base import FitBase
 from jmix.results.glmm_parts import Parts, parts_of
+from jmix.results.inference.fit import InferentialFit
 
 if TYPE_CHECKING:
     from jmix.design import Design
@@ -28,7 +28,7 @@ SCALED = frozenset({"gaussian", "student", "gamma", "inverse_gaussian"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GlmmEstimates(FitBase):
+class GlmmEstimates(InferentialFit):
     """Parameter estimates and likelihood of a generalized linear mixed model.
 
     Attributes:

@@ -1,0 +1,80 @@
+"""Tests of linear functions of the fixed effects, by any of the methods for their degrees of freedom.
+
+Everything that tests or estimates ``L beta`` (the summary, anova, marginal means, hypotheses, intervals) goes through
+``fixed_tests(fit, df)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+if TYPE_CHECKING:
+    from jmix.results.base import FitBase
+
+FloatArray = npt.NDArray[np.float64]
+DfMethod = Literal["satterthwaite", "kenward-roger", "containment", "residual", "none"]
+
+
+class Joint(NamedTuple):
+    """A joint test: F on ``df1`` and ``df2`` degrees of freedom; ``df2`` infinite means chi-squared / df1."""
+
+    statistic: float
+    df1: int
+    df2: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class FixedTests(ABC):
+    """Estimates and covariance of the fixed effects with a rule for degrees of freedom.
+
+    Attributes:
+        method: the name of the rule. names: of the fixed effects. beta: (p,). vcov: (p, p), adjusted by Kenward and
+            Roger where that is the method.
+    """
+
+    method: DfMethod
+    names: tuple[str, ...]
+    beta: FloatArray
+    vcov: FloatArray
+
+    @abstractmethod
+    def df(self, L: FloatArray) -> FloatArray:
+        """(m,) degrees of freedom of the t-test of each row of L (m, p); infinite for the normal distribution."""
+
+    @abstractmethod
+    def joint(self, L: FloatArray, rhs: FloatArray | None = None) -> Joint:
+        """The test of ``L beta = rhs``, L (m, p) of any rank."""
+
+    def contrasts(self, L: FloatArray, rhs: FloatArray | None = None) -> pd.DataFrame:
+        """Each row of L by itself: ``estimate std_error df statistic p_value``, two-sided."""
+        from scipy.special import stdtr
+
+        L = np.atleast_2d(np.asarray(L, dtype=np.float64))
+        estimate = L @ self.beta
+        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", L, self.vcov, L), 0.0))
+        df = self.df(L)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = (estimate - (0.0 if rhs is None else rhs)) / se
+        p = 2.0 * stdtr(df, -np.abs(t))
+        return pd.DataFrame({"estimate": estimate, "std_error": se, "df": df, "statistic": t, "p_value": p})
+
+
+def fixed_tests(fit: FitBase, df: DfMethod | None = None) -> FixedTests:
+    """The rule of a method for a fit; kept with the fit, so that a second call costs nothing.
+
+    Args:
+        df: by default "satterthwaite" after REML or ML of a linear mixed model, "residual" after least squares, and
+            "none" for generalized models and MAP.
+
+    Raises:
+        ModelError: another name; a method that the model does not have, with the reason; Kenward-Roger where it would
+            not fit into memory.
+    """
+    raise NotImplementedError
