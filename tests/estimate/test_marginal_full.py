@@ -94,6 +94,7 @@ CASES = [
             _rows(6, 5, 2),
         ),
         id="correlated slopes",
+        marks=pytest.mark.slow,
     ),
     pytest.param(
         Case(

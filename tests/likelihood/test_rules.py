@@ -79,7 +79,7 @@ def test_logdet_quad_is_its_definition(size: int) -> None:
         np.testing.assert_allclose(quad, v.T @ np.linalg.solve(m, v), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("panel", "block"), [(32, 300), (2, 300), (2, 4)])
+@pytest.mark.parametrize(("panel", "block"), [(32, 300), (2, 4), pytest.param(2, 300, marks=pytest.mark.slow)])
 def test_logdet_quad_derivatives_to_second_order(panel: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one elimination, by panels, and by halves."""
     monkeypatch.setattr(dense, "PANEL", panel)

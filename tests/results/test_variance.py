@@ -186,8 +186,8 @@ def test_a_singular_fit_has_leverage() -> None:
 @pytest.mark.parametrize(
     ("data", "formula"),
     [
-        ("sleepstudy", "Reaction ~ Days + (Days | Subject)"),
-        ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+        pytest.param("sleepstudy", "Reaction ~ Days + (Days | Subject)", marks=pytest.mark.slow),
+        pytest.param("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", marks=pytest.mark.slow),
         ("Pastes", "strength ~ 1 + (1 | batch/cask)"),
     ],
 )

@@ -31,6 +31,7 @@ def two(make: Make, simulate: Any, brute: Any) -> Any:
     return brute(spec, read, NODES), sample, start_values(spec, sample)
 
 
+@pytest.mark.slow
 def test_the_maximum_is_that_of_another_optimiser(two: Any) -> None:
     marginal, sample, start = two
     solution, _ = fit_irt(marginal, sample, start)
