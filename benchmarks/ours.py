@@ -106,6 +106,13 @@ def fit_with_rows(formula: str, data: pd.DataFrame, reml: bool) -> Any:
     return result
 
 
+def fit_with_df(formula: str, data: pd.DataFrame, reml: bool) -> Any:
+    """The same and the table of coefficients with Satterthwaite's degrees of freedom, as glmm and lmerTest have it."""
+    result = fit(formula, data, reml)
+    _ = result.summary(df="satterthwaite").coefficients
+    return result
+
+
 def estimates(result: Any) -> dict[str, Any]:
     """The numbers that are compared between contestants."""
     return {
@@ -120,6 +127,26 @@ def refit_many(result: Any, responses: np.ndarray) -> list[dict[str, Any]]:
     fits = result.refit(responses)
     columns = zip(fits.loglik, fits.fixef().to_numpy().tolist(), fits.sigma, strict=True)
     return [{"loglik": loglik, "beta": beta, "sigma": sigma} for loglik, beta, sigma in columns]
+
+
+def bootstrap_model(name: str, formula: str) -> Any:
+    """A fit of a shipped data set: linear, or binomial for cbpp."""
+    import jmix
+
+    data = jmix.load_data(name)
+    return jmix.glmm(formula, data, family="binomial") if name == "cbpp" else jmix.lmm(formula, data)
+
+
+def bootstrap(fit: Any, count: int, seed: int) -> np.ndarray:
+    """Fixed effects (count, p) of a parametric bootstrap through the public door."""
+    return np.asarray(fit.bootstrap(count, seed=seed, progress=False).draws[fit.x_names])
+
+
+def profile_limits(fit: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Profile-likelihood limits of all parameters: those of the intercept (2,) and of the SDs, one after another."""
+    limits = fit.confint(method="profile", parameters="all", progress=False)
+    sds = [name for name in limits.index if name.startswith("sd_")]
+    return limits.loc["(Intercept)"].to_numpy(), limits.loc[sds].to_numpy().ravel()
 
 
 def objective(formula: str, data: pd.DataFrame, theta: Sequence[float]) -> tuple[Callable[[], Any], float]:

@@ -76,6 +76,7 @@ def statsmodels_estimates(result: Any) -> dict[str, Any]:
 PYTHON: dict[str, tuple[str, Fit, Estimates]] = {
     "jmix": ("jmix", ours.fit, ours.estimates),
     "jmix (+ fitted)": ("jmix", ours.fit_with_rows, ours.estimates),
+    "jmix (+ df)": ("jmix", ours.fit_with_df, ours.estimates),
     "glmm": ("glmm", fit_glmm, glmm_estimates),
     "glmm (no df)": ("glmm", fit_glmm_without_df, glmm_estimates),
     "mixedlm": ("mixedlm", fit_mixedlm, mixedlm_estimates),
@@ -88,7 +89,17 @@ GENERAL = ("glmmTMB", "gpboost", "statsmodels (variational)")
 """Contestants of the generalized models alone; there also jmix, lme4 and glmm. See general.py."""
 
 ALL = (
-    *("jmix", "jmix (+ fitted)", "lme4", "lme4 (reference BLAS)", "glmm", "glmm (no df)", "mixedlm", "statsmodels"),
+    *(
+        "jmix",
+        "jmix (+ fitted)",
+        "jmix (+ df)",
+        "lme4",
+        "lme4 (reference BLAS)",
+        "glmm",
+        "glmm (no df)",
+        "mixedlm",
+        "statsmodels",
+    ),
     *JAGS,
     *SAMPLERS,
     *GENERAL,

@@ -9,7 +9,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jmix
 from jmix.cli_tables import KINDS, TextOptions, kind_of, read_table, write_table
@@ -17,13 +17,17 @@ from jmix.errors import DataError, FormulaError, JmixError, ModelError
 from jmix.models import Model
 from jmix.models_glmm import GlmmMethod, GlmmModel
 from jmix.models_student import StudentModel
+from jmix.results.fit import Fit
 from jmix.runtime import default_device
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.results.fit import Fit
     from jmix.results.glmm_fit import GlmmFit
+    from jmix.results.inference.anova_table import Anova
+    from jmix.results.inference.faces.tests import AnovaType
+    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.summary import Report
 
 _LONGEST_NAME = 80
 _PRIOR = re.compile(r"(?P<name>.+?)=\s*(?P<prior>[A-Za-z_]\w*\s*(\(.*\))?(\s+on\s+\w+)?)\s*", re.DOTALL)
@@ -40,10 +44,11 @@ def run(options: Namespace) -> int:
     data = as_factors(load(options.data, text), options.factor)
     start_jax()
     fit = fit_model(options, data, contrasts, priors)
+    summary, anova = tests_of(fit, options.df, options.anova)
     if not options.quiet:
-        print(fit.summary())
+        print(summary if anova is None else f"{summary}\n\n{anova}")
     if folder is not None:
-        written = write_results(fit, folder)
+        written = write_results(fit, folder, options.df, options.anova)
         if not options.quiet:
             print(f"\nWrote to {folder}: {', '.join(written)}")
     if fit.status.interrupted:
@@ -53,6 +58,20 @@ def run(options: Namespace) -> int:
         print("jmix: the fit has not converged", file=sys.stderr)
         return 1
     return 0
+
+
+def tests_of(fit: Fit | GlmmFit, df: DfMethod | None, anova: AnovaType | None) -> tuple[Report, Anova | None]:
+    """The summary with tests by a rule, and the analysis of variance if one is wanted.
+
+    Raises:
+        ModelError: a rule that the model does not have, with the reason.
+    """
+    from jmix.results.inference.df_choice import check_method
+
+    if df is not None:
+        check_method(fit, df)
+    summary = fit.summary(df=df) if isinstance(fit, Fit) else fit.summary()
+    return summary, None if anova is None else fit.anova(anova, df)
 
 
 def start_jax() -> None:
@@ -176,24 +195,33 @@ def check_folder(folder: Path) -> Path:
     return folder
 
 
-def write_results(fit: Fit | GlmmFit, folder: Path) -> list[str]:
+def write_results(
+    fit: Fit | GlmmFit, folder: Path, df: DfMethod | None = None, anova: AnovaType | None = None
+) -> list[str]:
     """Write every table of a fit, replacing files of the same names; returns the names."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, frame in result_tables(fit):
+    summary, analysis = tests_of(fit, df, anova)
+    tables = [*result_tables(fit, df), *([] if analysis is None else [("anova.csv", analysis.table.reset_index())])]
+    for name, frame in tables:
         write_table(frame, folder / name)
         written.append(name)
-    summary = fit.summary()
-    for name, text in (("summary.txt", f"{summary}\n"), ("summary.md", summary.to_markdown())):
+    shown = [summary] if analysis is None else [summary, analysis]
+    texts = {
+        "summary.txt": "\n\n".join(map(str, shown)) + "\n",
+        "summary.md": "\n\n".join(part.to_markdown() for part in shown),
+    }
+    for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
         written.append(name)
     fit.save(folder / "fit.npz")
     return [*written, "fit.npz"]
 
 
-def result_tables(fit: Fit | GlmmFit) -> Iterator[tuple[str, pd.DataFrame]]:
-    """File name and content of each table."""
-    fixed = fit.tidy(effects="fixed", conf_int=True)
+def result_tables(fit: Fit | GlmmFit, df: DfMethod | None = None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """File name and content of each table; with a rule for them, degrees of freedom and p-values."""
+    options: dict[str, Any] = {"effects": "fixed", "conf_int": True} | ({"df": df} if isinstance(fit, Fit) else {})
+    fixed = fit.tidy(**options)
     yield "fixef.csv", fixed.drop(columns=["effect", "group"])
     yield "vcov.csv", fit.vcov().rename_axis("term").reset_index()
     yield "varcorr.csv", fit.varcorr()

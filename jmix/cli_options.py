@@ -23,6 +23,7 @@ _CODES = f"""exit codes:
 _FIT = """examples:
   jmix fit sleepstudy "Reaction ~ Days + (Days | Subject)"
   jmix fit pupils.csv "score ~ ses + (1 | school/class)" --ml --factor class --out results
+  jmix fit RatPupWeight "weight ~ sex * Treatment + (1 | Litter)" --df kenward-roger --anova
   jmix fit cbpp "cbind(incidence, size - incidence) ~ period + (1 | herd)" --family binomial --agq 25
   jmix fit grouseticks "TICKS ~ YEAR + (1 | BROOD)" --family nbinom2 --zi "~ 1" --disp "~ YEAR"
 """
@@ -77,6 +78,7 @@ def _add_fit(commands: Any, debug: argparse.ArgumentParser) -> None:
     _add_prior(model, "fit by maximum a posteriori, with the ")
     _add_family(model)
     _add_columns(model)
+    _add_tests(fit.add_argument_group("tests of the fixed effects"))
     _add_reading(fit.add_argument_group("reading csv and tsv"))
     output = fit.add_argument_group("output")
     output.add_argument(
@@ -214,6 +216,21 @@ def _add_columns(model: Any) -> None:
         action="append",
         default=[],
         help="coding of a factor: treatment, sum, helmert, poly, diff or SAS (repeatable)",
+    )
+
+
+def _add_tests(tests: Any) -> None:
+    tests.add_argument(
+        "--df",
+        choices=("satterthwaite", "kenward-roger", "containment", "residual", "none"),
+        help="degrees of freedom of a linear mixed model: satterthwaite; none for lme4's table without p-values",
+    )
+    tests.add_argument(
+        "--anova",
+        nargs="?",
+        const="III",
+        choices=("I", "II", "III"),
+        help="also print an analysis of variance, of type III if none is named",
     )
 
 

@@ -46,6 +46,8 @@ class Design:
         weights: (n,) prior weights, or None. offset: (n,) sum of all offsets, or None.
         n_missing: rows dropped for missing values. index: pandas Index of the rows kept.
         encoding: everything needed to build the same matrices for new data (:class:`jmix.formula.Encoding`).
+        columns: the columns of the data that the fixed effects, slopes, offsets and one-sided formulas use, on the
+            rows kept: (n,) numbers, or :class:`jmix.formula.values.Categories`; None if they are not known.
     """
 
     formula: str
@@ -60,6 +62,7 @@ class Design:
     n_missing: int
     index: Any
     encoding: Any
+    columns: Mapping[str, Any] | None = None
 
     @property
     def term_order(self) -> list[int]:

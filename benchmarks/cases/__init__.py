@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from benchmarks.cases import (
     bayes_scaling,
+    bootstrap,
     crossed_gpu,
     crossed_large,
     evaluation,
@@ -17,6 +18,7 @@ from benchmarks.cases import (
     many_groups,
     million,
     numpyro_full,
+    profile,
     refits,
     sleepstudy,
     verbagg,
@@ -30,6 +32,8 @@ CASES: dict[str, Callable[[Session], list[Table]]] = {
     "insteval": insteval.run,
     "sleepstudy": sleepstudy.run,
     "refits": refits.run,
+    "bootstrap": bootstrap.run,
+    "profile": profile.run,
     "evaluation": evaluation.run,
     "crossed_gpu": crossed_gpu.run,
     "jags": jags.run,

@@ -20,6 +20,9 @@ from jmix.estimate.parameters import parameter_array
 
 FloatArray = npt.NDArray[np.float64]
 
+CANCELLED = 1e-14
+"""What rounding leaves of a difference, relative to its parts."""
+
 
 @dataclass
 class Coordinates:
@@ -36,6 +39,13 @@ class Coordinates:
     def x(self, z: FloatArray) -> FloatArray:
         """Natural parameters."""
         return np.asarray(self.x0 + self.scale @ z)
+
+    def x_exact(self, z: FloatArray) -> FloatArray:
+        """Natural parameters, with exact zeros in theta where ``x0`` and ``S z`` cancel but for rounding."""
+        x, place = self.x(z), self.objective.slices["theta"]
+        reach = np.abs(self.x0[place]) + np.abs(self.scale[place, place]) @ np.abs(z[place])
+        x[place] = np.where(np.abs(x[place]) <= CANCELLED * reach, 0.0, x[place])
+        return x
 
     def first(self, z: FloatArray) -> Point:
         """Value and gradient; infinite where the modes cannot be found."""
@@ -108,7 +118,7 @@ def _begin(space: Coordinates, begin: Start, max_iterations: int) -> Search:
 def solution_at(space: Coordinates, search: Search, begin: Start) -> GlmmSolution:
     """Estimates, covariance and status at the end of a search."""
     objective = space.objective
-    x = space.x(search.z)
+    x = space.x_exact(search.z)
     if not search.exact:
         search.refresh()
     hessian = search.hessian if search.exact else np.full_like(search.hessian, np.nan)

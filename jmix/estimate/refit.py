@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from jmix import runtime
 from jmix.estimate.boundary import SNAP_COST, canonical_signs, snapped_phi
 from jmix.estimate.identified import check_responses
+from jmix.estimate.inference.watch import UNWATCHED, Watch
 from jmix.estimate.newton import START_RADIUS, TOLERANCE
 from jmix.estimate.objective import GaussianObjective
 from jmix.estimate.retraction import SLOW, retract
@@ -41,8 +42,12 @@ SMALL = 1e-5
 
 @dataclass(frozen=True)
 class RefitSolutions:
-    """Estimates for R responses: theta (R, k), beta (R, p), sigma (R,), criterion (R,), converged (R,), singular
-    (R,).
+    """Estimates for R responses; every array has R rows.
+
+    Attributes:
+        theta: (R, k). beta: (R, p). sigma, criterion: (R,). converged, singular: (R,).
+        vcov: (R, p, p) covariance of beta. phi: (R, k) theta in the internal basis. gradient: (R, k) and hessian: (R,
+            k, k) of the profiled criterion in theta. contrast: (R, p + 1), see ``LmmSolution``.
     """
 
     theta: FloatArray
@@ -51,6 +56,19 @@ class RefitSolutions:
     criterion: FloatArray
     converged: npt.NDArray[np.bool_]
     singular: npt.NDArray[np.bool_]
+    vcov: FloatArray
+    phi: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
+    contrast: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.sigma.size)
+
+    @classmethod
+    def joined(cls, parts: Sequence[RefitSolutions]) -> RefitSolutions:
+        """Several batches as one."""
+        return cls(**{f: np.concatenate([getattr(p, f) for p in parts]) for f in cls.__dataclass_fields__})
 
 
 class _State(NamedTuple):
@@ -127,23 +145,30 @@ def refit_many(
     *,
     reml: bool,
     max_iterations: int = 200,
+    watch: Watch = UNWATCHED,
 ) -> RefitSolutions:
     """Fit every column of every (n, R) array in ``responses``, with the design and covariance structure of
     ``objective``.
 
+    An interrupt after the first batch keeps the batches that are done.
+
     Args:
-        start: (k,) phi from which every fit begins.
+        start: (k,) phi from which every fit begins. watch: is told of every batch that is done.
 
     Raises:
         DataError: responses that are constant, or that the model fits exactly.
     """
     begin = interior(objective.spec, start)
     parts: list[RefitSolutions] = []
-    for y in responses:
-        first = sum(part.sigma.size for part in parts)
-        parts.append(_refit_batch(objective, y, begin, reml, max_iterations, first))
-    fields = RefitSolutions.__dataclass_fields__
-    return RefitSolutions(**{f: np.concatenate([getattr(p, f) for p in parts]) for f in fields})
+    try:
+        for y in responses:
+            first = sum(len(part) for part in parts)
+            parts.append(_refit_batch(objective, y, begin, reml, max_iterations, first))
+            watch.advance(y.shape[1])
+    except KeyboardInterrupt:
+        if not parts:
+            raise
+    return RefitSolutions.joined(parts)
 
 
 def batch_size(objective: GaussianObjective) -> int:
@@ -161,29 +186,30 @@ def _refit_batch(
     new = response_stats(objective.reduced, np.concatenate([y, np.repeat(y[:, :1], padded - count, axis=1)], axis=1))
     options: dict[str, Any] = {"layout": objective.reduced.layout, "reml": reml}
     starts = np.repeat(start[None], padded, axis=0)
-    phi, value, gram, done = _search(objective, starts, new.stats, min(FEW, max_iterations), options)
+    phi, at, done = _search(objective, starts, new.stats, min(FEW, max_iterations), options)
     slow = np.flatnonzero(~done[:count])
     if slow.size and max_iterations > FEW:
         lanes = np.resize(slow, max(LANES, _power_of_two(slow.size)))
         rest = jax.tree.map(lambda a: a[lanes], new.stats)
         again = _search(objective, phi[lanes], rest, max_iterations, options)
-        for old, found in zip((phi, value, gram, done), again, strict=True):
+        for old, found in zip(jax.tree.leaves((phi, at, done)), jax.tree.leaves(again), strict=True):
             old[slow] = found[: slow.size]
     args = (objective.device_stats, runtime.put(new.stats), float(objective.n))
-    phi, value, gram = _settle(objective, phi, value, gram, args, options)
+    phi, at = _settle(objective, phi, at, args, options)
+    phi, at, done, beta, scale = jax.tree.map(lambda a: a[:count], (phi, at, done, new.beta, new.scale))
     kept = slice(0, count)
-    out = _solutions(objective, phi[kept], value[kept], gram[kept], done[kept], new.beta[kept], new.scale[kept], reml)
+    out = _solutions(objective, phi, at, done, beta, scale, reml)
     check_responses(new.exact[kept], np.square(out.sigma / new.scale[kept]), first)
     return out
 
 
 def _search(
     objective: GaussianObjective, starts: FloatArray, responses: ResponseStats, iterations: int, options: dict[str, Any]
-) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Points (R, k), values (R,), reduced cross-products (R, p + 1, p + 1), and which searches have ended."""
+) -> tuple[FloatArray, Derivatives, npt.NDArray[np.bool_]]:
+    """Points (R, k), the criterion there with its derivatives, and which searches have ended."""
     data = (objective.device_stats, runtime.put(responses), float(objective.n))
     theta, at, done = _MINIMISE(starts, *data, max_iterations=iterations, **options)
-    return np.array(theta), np.array(at.value), np.array(at.gram), np.array(done)
+    return np.array(theta), jax.tree.map(np.array, at), np.array(done)
 
 
 def _power_of_two(count: int) -> int:
@@ -191,55 +217,59 @@ def _power_of_two(count: int) -> int:
 
 
 def _settle(
-    objective: GaussianObjective,
-    phi: FloatArray,
-    value: FloatArray,
-    gram: FloatArray,
-    args: Any,
-    options: dict[str, Any],
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    objective: GaussianObjective, phi: FloatArray, at: Derivatives, args: Any, options: dict[str, Any]
+) -> tuple[FloatArray, Derivatives]:
     """Canonical signs, and exact zeros where the criterion allows them."""
     spec = objective.spec
     diagonal = spec.join([np.eye(t.q) for t in spec.terms]) == 1.0
     rough = np.flatnonzero(np.any(phi[:, diagonal] < 1e-2, axis=1))
-    snapped = phi.copy()
+    snapped, hessian = phi.copy(), np.asarray(at.hessian)
     for r in rough:
-        phi[r] = canonical_signs(spec, phi[r]) * phi[r]
+        signs = canonical_signs(spec, phi[r])
+        phi[r], at.gradient[r] = signs * phi[r], signs * at.gradient[r]
+        hessian[r] *= np.outer(signs, signs)
         snapped[r] = snapped_phi(spec, phi[r], SMALL)
     changed = np.any(snapped != phi, axis=1)
     if not np.any(changed):
-        return phi, value, gram
-    at = _EVALUATE(snapped, *args, **options)
-    take = changed & (np.asarray(at.value) <= value + SNAP_COST + noise_level(value))
-    return (
-        np.where(take[:, None], snapped, phi),
-        np.where(take, np.asarray(at.value), value),
-        np.where(take[:, None, None], np.asarray(at.gram), gram),
-    )
+        return phi, at
+    tried = jax.tree.map(np.asarray, _EVALUATE(snapped, *args, **options))
+    take = changed & (tried.value <= at.value + SNAP_COST + noise_level(at.value))
+
+    def chosen(new: FloatArray, old: FloatArray) -> FloatArray:
+        return np.where(take.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+    return chosen(snapped, phi), jax.tree.map(chosen, tried, at)
 
 
 def _solutions(
     objective: GaussianObjective,
     phi: FloatArray,
-    value: FloatArray,
-    gram: FloatArray,
+    at: Derivatives,
     done: npt.NDArray[np.bool_],
     beta_ols: FloatArray,
     scale: FloatArray,
     reml: bool,
 ) -> RefitSolutions:
     n, p, fixed = objective.n, objective.p, objective.reduced.fixed
-    gamma = np.linalg.solve(gram[:, :p, :p], gram[:, :p, p:])[:, :, 0]
+    gram, back = np.asarray(at.gram), objective.to_phi
+    inverse = np.linalg.inv(gram[:, :p, :p])
+    gamma = np.einsum("rpq,rq->rp", inverse, gram[:, :p, p])
     rss = gram[:, p, p] - np.einsum("rp,rp->r", gram[:, :p, p], gamma)
     nu = n - p if reml else n
     constant = objective.constant(reml) + 2.0 * nu * np.log(scale / fixed.y_scale)
     theta = phi @ objective.to_theta.T
     diagonal = objective.spec.join([np.eye(t.q) for t in objective.spec.terms]) == 1.0
+    sigma = scale * np.sqrt(rss / nu)
     return RefitSolutions(
         theta=theta,
         beta=beta_ols + scale[:, None] * (gamma @ fixed.inverse.T),
-        sigma=scale * np.sqrt(rss / nu),
-        criterion=value + constant,
+        sigma=sigma,
+        criterion=np.asarray(at.value + constant),
         converged=done,
         singular=np.any(theta[:, diagonal] == 0.0, axis=1),
+        vcov=sigma[:, None, None] ** 2 * (fixed.inverse @ inverse @ fixed.inverse.T),
+        phi=phi,
+        gradient=np.asarray(at.gradient) @ back,
+        hessian=back.T @ np.asarray(at.hessian) @ back,
+        contrast=np.concatenate([-gamma, np.ones((len(gamma), 1))], axis=1),
     )

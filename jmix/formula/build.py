@@ -19,6 +19,7 @@ from jmix.formula.groups import Grouping, make_grouping
 from jmix.formula.left import read_left
 from jmix.formula.matrices import column_arrays, not_missing, used_variables
 from jmix.formula.parse import ParsedFormula, parse_formula, parse_side
+from jmix.formula.raw import raw_columns
 from jmix.formula.stateful import State
 from jmix.formula.tokens import brief
 from jmix.formula.values import BoolArray, Categories, FloatArray, IntArray, Value
@@ -144,6 +145,7 @@ def _build(
     chosen, *by_side = choose_contrasts(contrasts, [main, *settled.values()])
     part = fixed_part(main, chosen, n, thresholds=thresholds)
     fields = _main_fields(main, part, inputs, evaluator.state, offset, keep)
+    fields["columns"] = raw_columns(frame, [parsed, *sides.values()], offset, keep, part)
     rows = {"n_missing": frame.n - n, "index": frame.index if keep is None else frame.index[keep]}
     built = {}
     for (name, side), contrast in zip(settled.items(), by_side, strict=True):

@@ -71,6 +71,8 @@ class Encoding:
         offset_column: the column named by ``offset=``, or None. offset_array: whether ``offset=`` was an array instead,
             which new data cannot supply.
         states, coded: states of transforms and the factors' codings, by the variable's text.
+        aliases: (kept, dropped) coefficients that give each dropped column from those kept, with a first row more where
+            thresholds stand for the intercept; None where none was dropped, and in files of older versions.
     """
 
     formula: str
@@ -84,6 +86,7 @@ class Encoding:
     offset_array: bool
     states: dict[str, State] = field(repr=False)
     coded: dict[str, Factor] = field(repr=False)
+    aliases: FloatArray | None = field(repr=False, default=None)
 
     @property
     def factors(self) -> dict[str, list[str]]:
@@ -186,6 +189,7 @@ class Encoding:
             "offset_array": self.offset_array,
             "states": self.states,
             "factors": {label: _factor_to_dict(factor) for label, factor in self.coded.items()},
+            "aliases": None if self.aliases is None else self.aliases.tolist(),
         }
 
     @classmethod
@@ -215,7 +219,13 @@ class Encoding:
             offset_array=state["offset_array"],
             states=state["states"],
             coded={label: _factor_from_dict(entry) for label, entry in state["factors"].items()},
+            aliases=_aliases_from(state.get("aliases"), len(state["dropped"])),
         )
+
+
+def _aliases_from(entry: Any, dropped: int) -> FloatArray | None:
+    """The coefficients of the dropped columns; ValueError for another number of them."""
+    return None if entry is None else np.asarray(entry, dtype=np.float64).reshape(-1, dropped)
 
 
 def _read_again(formula: str) -> ParsedFormula:

@@ -16,7 +16,7 @@ from jmix.formula.frame import Frame
 from jmix.formula.groups import Grouping
 from jmix.formula.matrices import fixed_matrix, used_variables
 from jmix.formula.parse import ParsedFormula
-from jmix.formula.rank import independent_columns
+from jmix.formula.rank import dependencies, independent_columns
 from jmix.formula.stateful import State
 from jmix.formula.syntax import Name
 from jmix.formula.tokens import brief
@@ -34,13 +34,16 @@ class Settled:
 
 @dataclass(frozen=True, eq=False)
 class FixedPart:
-    """The (n, p) matrix of the columns ``kept`` among all ``columns``; ``left_out`` says which are not missed."""
+    """The (n, p) matrix of the columns ``kept`` among all ``columns``; ``left_out`` says which are not missed, and
+    ``aliases`` how those that are follow from the others (p, dropped), a left-out intercept first.
+    """
 
     X: FloatArray
     columns: list[Column]
     kept: list[int]
     left_out: frozenset[int]
     contrasts: dict[str, Contrast]
+    aliases: FloatArray | None = None
 
     def encoding(
         self,
@@ -63,6 +66,7 @@ class FixedPart:
             offset_array=offset is not None and not isinstance(offset, str),
             states=states,
             coded=settled.factors,
+            aliases=self.aliases,
         )
 
 
@@ -124,7 +128,9 @@ def fixed_part(settled: Settled, contrasts: dict[str, Contrast], n: int, *, thre
     X = fixed_matrix(coder, columns, n)
     independent = independent_columns(X)
     left_out = frozenset({0}) if thresholds else frozenset[int]()
+    aliases = None if independent.all() else dependencies(X, independent)
     independent[list(left_out)] = False
     if not independent.all():
         X = np.asfortranarray(X[:, independent])
-    return FixedPart(X, columns, np.flatnonzero(independent).tolist(), left_out, contrasts)
+    kept = np.flatnonzero(independent).tolist()
+    return FixedPart(X, columns, kept, left_out, contrasts, aliases)

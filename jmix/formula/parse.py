@@ -71,6 +71,11 @@ class ParsedFormula:
             nodes += [*_used(block.terms), *block.factors]
         return list(dict.fromkeys(name for node in nodes for name in names_in(node)))
 
+    def random_columns(self) -> list[str]:
+        """The names of the columns that vary by group in some random term: not those of the groups."""
+        nodes = [node for block in self.blocks for node in _used(block.terms)]
+        return list(dict.fromkeys(name for node in nodes for name in names_in(node)))
+
 
 def _used(terms: Terms) -> list[Node]:
     every = 0

@@ -31,6 +31,25 @@ def independent_columns(X: FloatArray) -> npt.NDArray[np.bool_]:
     return _sequential(_triangle(X, np.where(scale > 0, scale, 1.0)))
 
 
+def dependencies(X: FloatArray, independent: npt.NDArray[np.bool_]) -> FloatArray:
+    """How the columns that are left out follow from those that R keeps.
+
+    Args:
+        X: (n, p) finite matrix. independent: (p,) which columns are kept, from ``independent_columns``.
+
+    Returns:
+        (kept, left out) coefficients: ``X[:, ~independent] = X[:, independent] @ coefficients``.
+    """
+    scale = np.maximum(X.max(axis=0), -X.min(axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    triangle = _triangle(X, scale)
+    found = np.asarray(np.linalg.lstsq(triangle[:, independent], triangle[:, ~independent], rcond=None)[0])
+    found[np.abs(found) < _CLEAR * np.max(np.abs(found), axis=0, initial=0.0)] = 0.0
+    size = np.linalg.norm(triangle, axis=0)
+    found[:, size[~independent] == 0.0] = 0.0
+    return found * scale[~independent] / scale[independent][:, None]
+
+
 def _clearly_independent(X: FloatArray, scale: FloatArray) -> bool:
     within = scale.max() < 1e100 and scale.min() > 1e-100
     if not within:

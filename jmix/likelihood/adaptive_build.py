@@ -79,14 +79,15 @@ def build_adaptive(
     points: Rule | tuple[FloatArray, FloatArray] | None = None,
     *,
     merge: bool = True,
+    groups: bool = True,
     part_rows: int | None = None,
 ) -> tuple[Adaptive, AdaptiveData, Restore]:
     """The approximation for a design with one grouping factor; the data are NumPy arrays.
 
     Args:
         terms: in the order of ``spec.terms``. n_agq: nodes per dimension; 1 is Laplace's approximation. points: nodes
-            (K, q) and log weights (K,) instead. merge: merge equal rows and groups. part_rows:
-            rows of data that are worked on at a time.
+            (K, q) and log weights (K,) instead. merge: merge equal rows and groups; groups: False leaves groups apart.
+            part_rows: rows of data that are worked on at a time.
 
     Raises:
         ModelError: several grouping factors, or a grid that is out of range.
@@ -106,7 +107,7 @@ def build_adaptive(
     rows = flat_rows(design)
     constant = total_constant(rows, plan.family)
     codes, levels = members[0].codes, len(members[0].levels)
-    left = collapse(rows, z, codes, levels, canonical=plan.family.canonical, merge=merge)
+    left = collapse(rows, z, codes, levels, canonical=plan.family.canonical, merge=merge, groups=groups)
     nodes = 1 if laplace else rule.log_weights.size
     layout = block_layout(left.codes, left.multiplicity.size, part_rows or _part_rows(nodes))
     data = AdaptiveData(_arrange(left, layout, constant), np.asarray(rule.nodes), np.asarray(rule.log_weights))

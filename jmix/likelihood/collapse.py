@@ -47,13 +47,21 @@ class Collapsed:
 
 
 def collapse(
-    rows: RowData, z: FloatArray, codes: IntArray, n_groups: int, *, canonical: bool, merge: bool = True
+    rows: RowData,
+    z: FloatArray,
+    codes: IntArray,
+    n_groups: int,
+    *,
+    canonical: bool,
+    merge: bool = True,
+    groups: bool = True,
 ) -> Collapsed:
     """Merge what is equal.
 
     Args:
         rows: flat. z: (q, n). codes: (n,) group of each row. canonical: y enters only as ``w y eta``. merge: False only
-            takes y out where the family is canonical.
+            takes y out where the family is canonical. groups: False merges rows alone, which for a canonical family
+            does not depend on y.
     """
     codes = np.asarray(codes, dtype=np.int32)
     zy: FloatArray | None = None
@@ -68,7 +76,8 @@ def collapse(
     group_map, multiplicity = np.arange(n_groups), np.ones(n_groups)
     if merge and n_groups:
         rows, z, codes = _merge_rows(rows, z, codes, n_groups)
-        rows, z, codes, group_map, multiplicity, zy = _merge_groups(rows, z, codes, n_groups, zy)
+        if groups:
+            rows, z, codes, group_map, multiplicity, zy = _merge_groups(rows, z, codes, n_groups, zy)
     return Collapsed(rows, z, codes, multiplicity, group_map, zy, linear, constant)
 
 

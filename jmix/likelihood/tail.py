@@ -43,8 +43,8 @@ def couple_chain(
     weights: FloatArray | None,
 ) -> list[Coupling]:
     """The coupling of every chain factor with the tail, sparse or dense, whichever costs less to eliminate."""
-    z_tail = _sparse_columns(tail, [f.codes for f in tail], weights)
-    crosses = [(_sparse_columns((f,), [c], weights).T @ z_tail).tocsr() for f, c in zip(chain, codes, strict=True)]
+    z_tail = sparse_columns(tail, [f.codes for f in tail], weights)
+    crosses = [(sparse_columns((f,), [c], weights).T @ z_tail).tocsr() for f, c in zip(chain, codes, strict=True)]
     entries = [_entries(cross, f) for cross, f in zip(crosses, chain, strict=True)]
     pairs = sum(float(np.sum(np.square(np.bincount(e[0]).astype(float)))) / 2 for e in entries)
     size = z_tail.shape[1]
@@ -85,14 +85,14 @@ def tail_cross(
 ) -> tuple[FloatArray, FloatArray]:
     """(Q2, Q2) and (Q2, k) cross-products of the tail with itself and with [X y]."""
     check_tail(tail)
-    z = _sparse_columns(tail, [f.codes for f in tail], weights)
+    z = sparse_columns(tail, [f.codes for f in tail], weights)
     w = np.zeros((z.shape[1], k))
     for rows in chunks(z.shape[0]):
         w += z[rows].T @ fixed_rows(rows).T
     return np.asarray((z.T @ z).toarray()), w
 
 
-def _sparse_columns(factors: tuple[Factor, ...], codes: list[IntArray], weights: FloatArray | None) -> Any:
+def sparse_columns(factors: tuple[Factor, ...], codes: list[IntArray], weights: FloatArray | None) -> Any:
     """(n, sum q J) random-effects model matrix in CSR form, level-major within a factor."""
     from scipy.sparse import csr_array
 

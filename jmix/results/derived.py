@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from jmix.results.sampled import Sampled
+from jmix.results.inference.faces.posterior_effect_sizes import DrawnEffectsFace
+from jmix.results.inference.faces.posterior_means import DrawnMeansFace
 
 if TYPE_CHECKING:
     from jmix.results.posterior_population import Population
@@ -17,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 LogLikelihood = Literal["conditional", "marginal", "both"]
 
 
-class Derived(Sampled):
+class Derived(DrawnMeansFace, DrawnEffectsFace):
     """Methods of a posterior that go beyond its parameters."""
 
     # --- random effects ---------------------------------------------------------------------------------------------

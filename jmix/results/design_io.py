@@ -38,7 +38,42 @@ def pack_design(design: Design, arrays: Arrays) -> dict[str, Any]:
         "encoding": None if design.encoding is None else design.encoding.to_dict(),
         "index": encode_index(design.index, "index", arrays),
         "random": [_pack_term(term, f"random.{i}", design.X, arrays) for i, term in enumerate(design.random)],
+        "columns": None if design.columns is None else _pack_columns(design, arrays),
     }
+
+
+def _pack_columns(design: Design, arrays: Arrays) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for i, (name, value) in enumerate((design.columns or {}).items()):
+        key, meta = f"columns.{i}", {"name": name}
+        if isinstance(value, np.ndarray):
+            same = [j for j in range(design.X.shape[1]) if np.array_equal(design.X[:, j], value)]
+            out.append(meta | ({"fixed": same[0]} if same else {"array": key}))
+            arrays |= {} if same else {key: value}
+        else:
+            arrays[key] = value.codes
+            out.append(
+                meta | {"codes": key, "levels": list(value.levels), "ordered": value.ordered, "logical": value.logical}
+            )
+    return out
+
+
+def _unpack_columns(meta: list[dict[str, Any]] | None, X: npt.NDArray[np.float64], arrays: Arrays) -> Any:
+    from jmix.formula.values import Categories
+
+    if meta is None:
+        return None
+    out: dict[str, Any] = {}
+    for column in meta:
+        if "codes" in column:
+            codes = arrays[column["codes"]]
+            require(codes.shape == (X.shape[0],) and codes.dtype == np.int32 and codes.max() < len(column["levels"]))
+            value: Any = Categories(codes, list(column["levels"]), bool(column["ordered"]), bool(column["logical"]))
+        else:
+            value = _unpack_column(column, X, arrays)
+            require(value.shape == (X.shape[0],))
+        out[str(column["name"])] = value
+    return out
 
 
 def _pack_term(term: RandomTerm, key: str, X: npt.NDArray[np.float64], arrays: Arrays) -> dict[str, Any]:
@@ -76,6 +111,7 @@ def unpack_design(meta: dict[str, Any], arrays: Arrays) -> Design:
         n_missing=int(meta["n_missing"]),
         index=index,
         encoding=unpack_encoding(meta["encoding"]),
+        columns=_unpack_columns(meta.get("columns"), X, arrays),
         **optional,
     )
 

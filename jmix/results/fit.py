@@ -17,10 +17,14 @@ from jmix.results.estimates import Estimates
 from jmix.spec.names import parameter_names
 
 if TYPE_CHECKING:
+    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.profile_scale import Parameters
     from jmix.results.refits import Refits
+    from jmix.results.summary import Summary
 
 FloatArray = npt.NDArray[np.float64]
 ResidualType = Literal["raw", "response", "pearson", "scaled"]
+IntervalMethod = Literal["wald", "profile", "boot"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,19 +79,57 @@ class Fit(Estimates):
         return pd.Series(leverage(self), index=self.design.index, name="leverage")
 
     # --- inference and frames ---------------------------------------------------------------------------------------
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Wald intervals of the fixed effects, columns ``lower`` and ``upper``."""
-        from jmix.results.frames import confint
+    def confint(
+        self,
+        level: float = 0.95,
+        *,
+        method: IntervalMethod = "wald",
+        df: DfMethod | None = None,
+        parameters: Parameters = "fixed",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Confidence intervals, columns ``lower`` and ``upper``.
 
-        return confint(self, level)
+        Args:
+            level: their coverage.
+            method: "wald"; "profile", the profile likelihood (see ``profile``), by maximum likelihood also after REML;
+                or "boot", the parametric bootstrap (see ``bootstrap``).
+            df: of Wald intervals: None for the normal distribution (Student's t after least squares), or
+                a rule for Student's t: "satterthwaite", "kenward-roger", "containment", "residual", "none".
+            parameters: "fixed", the fixed effects; "random", standard deviations, correlations and sigma; "all"; or
+                names, as in ``profile``. Wald intervals of standard deviations and the like are by the delta method
+                on the log scale, of correlations on Fisher's; NaN on a boundary. Prefer the profile there.
+            options: of "profile" ``scale`` and ``progress``; of "boot" ``n``, ``seed``, ``conditional``, ``progress``,
+                ``kind`` of the interval ("percentile", "bca", "basic", "normal", "studentized") and ``resampling``
+                ("parametric" or "residual").
 
-    def tidy(self, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
+        Raises:
+            ModelError: a level outside (0, 1), or an unknown method, option, rule or name.
+
+        Warns:
+            ConvergenceWarning: a profile could not be followed, or found a better optimum.
+        """
+        from jmix.results.inference.intervals import confint
+
+        return confint(self, level, method, df, parameters, options)
+
+    def tidy(
+        self, *, effects: str = "all", conf_int: bool = False, level: float = 0.95, df: DfMethod | None = None
+    ) -> pd.DataFrame:
         """One row a parameter, as broom.mixed's ``tidy``: ``effects`` is "fixed", "ran_pars", "ran_vals" or "all"
         (the first two).
+
+        Args:
+            conf_int: add the limits ``conf_low`` and ``conf_high`` of Wald intervals. level: their coverage.
+            df: add the columns ``df`` and ``p_value`` by this rule ("satterthwaite", "kenward-roger", "containment",
+                "residual", "none"); the intervals use it too.
+
+        Raises:
+            ModelError: other effects, a level outside (0, 1), or a rule that the model does not have.
         """
         from jmix.results.frames import tidy
 
-        return tidy(self, effects=effects, conf_int=conf_int, level=level)
+        return tidy(self, effects=effects, conf_int=conf_int, level=level, df=df)
 
     def glance(self) -> pd.DataFrame:
         """One row a model, as broom.mixed's ``glance``."""
@@ -142,17 +184,26 @@ class Fit(Estimates):
         names = parameter_names(self.design.x_names, self.spec)
         return pd.DataFrame(self.solution.laplace, index=names, columns=names)
 
-    def refit(self, response: Any) -> Fit | Refits:
+    def refit(self, response: Any, *, progress: bool | None = None) -> Fit | Refits:
         """Fit a new response (n,) with the same design; or R of them, (n, R), at once in one vmapped program.
 
-        Nothing is compiled again for another response of the same shape.
+        Nothing is compiled again for another response of the same shape. Interrupting it (Ctrl-C) keeps the batches
+        that are done.
+
+        Args:
+            response: (n,) or (n, R) numbers, or a frame with one response a column.
+            progress: show a bar where there are several batches; by default where somebody is watching.
+
+        Returns:
+            A ``Fit`` of one response; of several ``Refits``, arrays of estimates and a sequence of light fits.
 
         Raises:
             DataError: wrong length, or values that are missing or not finite.
+            ModelError: after MAP.
         """
         from jmix.results.refits import refit
 
-        return refit(self, response)
+        return refit(self, response, progress=progress)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to one ``.npz`` file without pickle; ``jmix.load_fit`` reads it."""
@@ -161,8 +212,22 @@ class Fit(Estimates):
         save(self, path)
 
     # --- printing ---------------------------------------------------------------------------------------------------
-    def summary(self) -> Any:
-        """A printable summary in lme4's layout, with ``to_markdown``, ``to_latex`` and ``to_html``."""
+    def summary(self, df: DfMethod | None = None) -> Summary:
+        """A printable summary in lme4's layout, with ``to_markdown``, ``to_latex`` and ``to_html``.
+
+        Args:
+            df: the rule for the degrees of freedom of the t-tests of the fixed effects: "satterthwaite" (the default of
+                a mixed model, as lmerTest), "kenward-roger", "containment" (as nlme), "residual", or "none" for lme4's
+                table without tests. The tests are computed when the summary is printed, or its ``coefficients``
+                (p, 5) are asked for: ``estimate std_error df statistic p_value``.
+
+        Raises:
+            ModelError: another name, or a rule that the model does not have, with the reason.
+        """
         from jmix.results.summary import Summary
 
-        return Summary(self)
+        if df is not None:
+            from jmix.results.inference.fixed_tests import fixed_tests
+
+            fixed_tests(self, df)
+        return Summary(self, df)

@@ -14,6 +14,7 @@ from jmix.errors import ModelError
 if TYPE_CHECKING:
     from jmix.results.base import FitBase
     from jmix.results.fit import Fit
+    from jmix.results.inference.fixed_tests import DfMethod
 
 EFFECTS = {"fixed": ("fixed",), "ran_pars": ("ran_pars",), "ran_vals": ("ran_vals",), "all": ("fixed", "ran_pars")}
 """What each value of ``effects`` stands for."""
@@ -59,16 +60,19 @@ def confint(fit: FitBase, level: float = 0.95) -> pd.DataFrame:
     return pd.DataFrame({"lower": estimate - width, "upper": estimate + width})
 
 
-def tidy(fit: FitBase, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
+def tidy(
+    fit: FitBase, *, effects: str = "all", conf_int: bool = False, level: float = 0.95, df: DfMethod | None = None
+) -> pd.DataFrame:
     """One row for each parameter or random effect, with the columns of broom.mixed's ``tidy``.
 
     Args:
         effects: "fixed"; "ran_pars", standard deviations ``sd__`` and correlations ``cor__``, without standard errors;
             "all" for both; "ran_vals" for the conditional modes, with their level and conditional standard deviation.
         conf_int: add the Wald limits ``conf_low`` and ``conf_high``. level: their coverage.
+        df: the rule by which the columns ``df`` and ``p_value`` are added, and which the limits then use.
 
     Raises:
-        ModelError: for other effects, or a level outside (0, 1).
+        ModelError: for other effects, a level outside (0, 1), or a rule that the model does not have.
     """
     if not isinstance(effects, str) or effects not in EFFECTS:
         raise ModelError(f"effects={effects!r}: choose {', '.join(map(repr, EFFECTS))}")
@@ -78,6 +82,30 @@ def tidy(fit: FitBase, *, effects: str = "all", conf_int: bool = False, level: f
     if conf_int:
         for sign, bound in zip((-1.0, 1.0), BOUNDS, strict=True):
             frame[bound] = frame["estimate"] + sign * width * frame["std_error"]
+    return frame if df is None or effects == "ran_vals" else _with_tests(fit, frame, level, df)
+
+
+def _with_tests(fit: FitBase, frame: pd.DataFrame, level: float, df: DfMethod) -> pd.DataFrame:
+    """The frame with the tests of the fixed effects by a rule; the other rows have none."""
+    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.wald import wald
+
+    fixed = (frame["effect"] == "fixed").to_numpy()
+    tests = fixed_tests(fit, df).contrasts(np.eye(len(fit.beta)))
+    values = {name: np.full(len(frame), np.nan) for name in ("df", "p_value")}
+    for name in ("std_error", "statistic", "df", "p_value"):
+        column = values[name] if name in values else frame[name].to_numpy(copy=True)
+        column[fixed] = tests[name].to_numpy()[: int(fixed.sum())]
+        values[name] = column
+    for name in ("std_error", "statistic"):
+        frame[name] = values[name]
+    place = list(frame.columns).index("statistic") + 1
+    frame.insert(place, "df", values["df"])
+    frame.insert(place + 1, "p_value", values["p_value"])
+    if BOUNDS[0] in frame.columns:
+        limits = wald(fit, level, df)
+        for bound, name in zip(BOUNDS, ("lower", "upper"), strict=True):
+            frame.loc[fixed, bound] = limits[name].to_numpy()[: int(fixed.sum())]
     return frame
 
 

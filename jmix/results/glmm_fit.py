@@ -16,9 +16,13 @@ from jmix.results.glmm_estimates import GlmmEstimates
 if TYPE_CHECKING:
     from jmix.estimate.filtered import FilteredCovariance
     from jmix.results.glmm_checks import OverdispersionCheck, ZeroCheck
+    from jmix.results.glmm_refit import GlmmRefits
     from jmix.results.glmm_summary import GlmmSummary
+    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.profile_scale import Parameters
 
 FloatArray = npt.NDArray[np.float64]
+IntervalMethod = Literal["wald", "profile", "boot"]
 ResidualType = Literal["deviance", "pearson", "scaled", "response", "working", "quantile"]
 PredictionType = Literal["response", "link", "conditional", "probs", "zi", "disp"]
 
@@ -117,13 +121,40 @@ class GlmmFit(GlmmEstimates):
         return zero_check(self, n, seed)
 
     # --- inference and frames ---------------------------------------------------------------------------------------
-    def confint(self, level: float = 0.95, *, component: str = "cond") -> pd.DataFrame:
-        """Wald intervals of the coefficients of a component ("cond", "disp", "zi", "thresholds", or "all"), columns
-        ``lower`` and ``upper``.
-        """
-        from jmix.results.glmm_frames import confint
+    def confint(
+        self,
+        level: float = 0.95,
+        *,
+        component: str = "cond",
+        method: IntervalMethod = "wald",
+        df: DfMethod | None = None,
+        parameters: Parameters = "fixed",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Confidence intervals, columns ``lower`` and ``upper``.
 
-        return confint(self, level, component)
+        Args:
+            level: their coverage.
+            component: of Wald intervals of coefficients: "cond", "disp", "zi", "thresholds", or "all".
+            method: "wald"; "profile", the profile likelihood (see ``profile``); or "boot", the parametric bootstrap
+                (see ``bootstrap``).
+            df: of Wald intervals: None or "none", the normal distribution; linear models have others.
+            parameters: "fixed", the fixed effects; "random", standard deviations, correlations and sigma; "all"; or
+                names, as in ``profile``. Wald intervals of standard deviations and the like are by the delta method
+                on the log scale, of correlations on Fisher's; NaN on a boundary. Prefer the profile there.
+            options: of "profile" ``scale`` and ``progress``; of "boot" ``n``, ``seed``, ``conditional``, ``progress``,
+                ``kind`` of the interval ("percentile", "bca", "basic", "normal", "studentized") and ``resampling``
+                ("parametric" or "residual").
+
+        Raises:
+            ModelError: a level outside (0, 1), or an unknown method, option, rule or name.
+
+        Warns:
+            ConvergenceWarning: a profile could not be followed, or found a better optimum.
+        """
+        from jmix.results.inference.intervals import confint
+
+        return confint(self, level, method, df, parameters, options, component)
 
     def tidy(self, *, effects: str = "all", conf_int: bool = False, level: float = 0.95) -> pd.DataFrame:
         """One row a parameter, as broom.mixed's ``tidy``: ``effects`` is "fixed", "ran_pars", "ran_vals" or "all"
@@ -176,7 +207,7 @@ class GlmmFit(GlmmEstimates):
                 beside separated levels; parameters on a boundary count as known.
             population_averaged: the response averaged over the random effects' distribution, which is not the response
                 at random effects of zero (``conditional=False``). ``conditional`` and ``new_levels`` are then without
-                effect, and new rows need the grouping columns only if there are random slopes.
+                effect, and new rows do not need the grouping columns.
 
         Returns:
             Series ``fit`` with the index of the rows, or a frame with columns ``fit`` and ``se``; of probabilities a
@@ -211,8 +242,20 @@ class GlmmFit(GlmmEstimates):
 
         return simulate(self, n, seed=seed, conditional=conditional)
 
-    def refit(self, response: Any) -> GlmmFit:
-        """Fit a new response (n,) with the same design, as ``simulate`` gives it: of a binomial the successes.
+    def refit(self, response: Any, *, progress: bool | None = None) -> GlmmFit | GlmmRefits:
+        """Fit a new response (n,) with the same design; or R of them, (n, R), at once in one vmapped program.
+
+        Nothing is compiled again for other responses. All searches start from the estimates of this fit. Where linear
+        systems are solved iteratively (thousands of crossed levels) and with ``method="qmc"`` over several grouping
+        factors, responses are fitted one after another. Interrupting it (Ctrl-C) keeps what is done.
+
+        Args:
+            response: (n,) or (n, R), as ``simulate`` gives it: of a binomial the successes, categories by their labels
+                or codes.
+            progress: show a bar; by default where somebody is watching.
+
+        Returns:
+            A ``GlmmFit`` of one response; of several ``GlmmRefits``, arrays of estimates and a sequence of light fits.
 
         Raises:
             DataError: wrong length, missing values, or values that the family does not take.
@@ -220,7 +263,7 @@ class GlmmFit(GlmmEstimates):
         """
         from jmix.results.glmm_refit import refit
 
-        return refit(self, response)
+        return refit(self, response, progress=progress)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to one ``.npz`` file without pickle; ``jmix.load_fit`` reads it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -171,9 +172,21 @@ def _factors(fit: GlmmFit, data: Any, n: int) -> tuple[tuple[FloatArray, ...], B
         return tuple(np.stack(t.columns, axis=1) for t in fit.terms), everywhere
     if all(list(t.names) == ["(Intercept)"] for t in fit.terms):
         return tuple(np.ones((n, 1)) for _ in fit.terms), everywhere
-    new = fit.base.encoding.encode(data, response=False, random=True)
+    new = fit.base.encoding.encode(_with_groups(fit, data, n), response=False, random=True)
     columns = tuple(np.stack(new.random[i].columns, axis=1) for i in fit.base.term_order)
     return columns, np.all([np.isfinite(c).all(axis=1) for c in columns], axis=0)
+
+
+def _with_groups(fit: GlmmFit, data: Any, n: int) -> Any:
+    """Rows whose groups do not matter, with levels that nobody has where grouping columns are missing."""
+    parsed = fit.base.encoding.parsed
+    used = {*parsed.columns(response=False, random=False), *parsed.random_columns()}
+    wanted = [name for name in parsed.columns(response=False) if name not in used]
+    if isinstance(data, pd.DataFrame):
+        return data.assign(**{name: "" for name in wanted if name not in data.columns})
+    if isinstance(data, Mapping):
+        return {**{name: [""] * n for name in wanted}, **data}
+    return data
 
 
 def _spread(fit: GlmmFit, factors: tuple[FloatArray, ...], n: int) -> FloatArray:

@@ -150,21 +150,25 @@ def _standard_errors(fit: GlmmFit, at: Evaluation, value: Callable[[Inputs], Flo
 
     To the variance from the estimates that of the modes is added, where the rows have random effects.
     """
+    total = derivatives(fit, at, value)
+    own: Any = 0.0
+    if at.inputs.eta is not None and at.rows is not None:
+        own = np.square(_slope(value, at.inputs, "eta")) * glmm_variance.mode_variance(fit, at.rows)
+    flat = total.reshape(-1, total.shape[-1])
+    return np.sqrt(quadratic(fit, flat).reshape(total.shape[:-1]) + own)
+
+
+def derivatives(fit: GlmmFit, at: Evaluation, value: Callable[[Inputs], FloatArray]) -> FloatArray:
+    """(n, d) derivatives of a quantity of each row in the parameters; (K, n, d) of K quantities."""
     base = np.asarray(value(at.inputs))
     total = np.zeros((*base.shape, fit.solution.x.size))
-    own = np.zeros(base.shape)
     for name in ("eta", "log_phi", "zi", "spread"):
-        if getattr(at.inputs, name) is None:
-            continue
-        slope = _slope(value, at.inputs, name)
-        total += slope[..., None] * at.gradient(name)
-        if name == "eta" and at.rows is not None:
-            own += np.square(slope) * glmm_variance.mode_variance(fit, at.rows)
+        if getattr(at.inputs, name) is not None:
+            total += _slope(value, at.inputs, name)[..., None] * at.gradient(name)
     if at.inputs.tau is not None and base.ndim == 2:
         for k, gradient in enumerate(at.gradient("tau")):
             total += _tau_slope(value, at.inputs, k)[..., None] * gradient
-    flat = total.reshape(-1, total.shape[-1])
-    return np.sqrt(quadratic(fit, flat).reshape(base.shape) + own)
+    return total
 
 
 def _slope(value: Callable[[Inputs], FloatArray], at: Inputs, name: str) -> FloatArray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from jmix.results.glmm_law import law
 from jmix.results.predict import check_draws, draw_effects, fitted_rows
-from jmix.results.rows import add_random
+from jmix.results.rows import add_random, fixed_part
 
 if TYPE_CHECKING:
     from jmix.results.glmm_fit import GlmmFit
@@ -23,7 +23,7 @@ def responses(fit: GlmmFit, n: int, rng: np.random.Generator, *, conditional: bo
     """Several responses (rows,) as numbers, see ``Response.y``; with new random effects unless ``conditional``."""
     own = law(fit, conditional=conditional)
     rows = fitted_rows(fit.base, True)
-    population = fit.linear_parts[0]
+    population = fixed_part(fit, rows)
     for _ in range(n):
         eta = None if conditional or not fit.terms else add_random(population, rows, draw_effects(fit, rng))
         yield (own if eta is None else own.at(eta)).draw(rng)

@@ -9,21 +9,12 @@ import numpy as np
 from jmix.results.numbers import format_number, format_p_values
 
 if TYPE_CHECKING:
-    from jmix.results.fit import Fit, FloatArray
+    from jmix.results.fit import Fit
 
 
 def residual_df(fit: Fit) -> int:
     """Rows less the number of fixed effects."""
     return fit.nobs - len(fit.design.x_names)
-
-
-def p_values(fit: Fit) -> FloatArray:
-    """(p,) two-sided p-values of Student's t test that a coefficient is zero."""
-    from scipy.special import stdtr
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(fit.beta / fit.se().to_numpy())
-    return np.asarray(2.0 * stdtr(residual_df(fit), -t), dtype=np.float64)
 
 
 def goodness_lines(fit: Fit) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from jmix.design import build_design
 from jmix.errors import FormulaError, ModelError
 from jmix.estimate.by_group import GroupRegressions, regress_by_group
 from jmix.formula.tokens import tokenize
+
+if TYPE_CHECKING:
+    from jmix.results.inference.report import TableReport
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,6 +110,21 @@ class LmList:
     def summary(self) -> LmListSummary:
         """The estimates with their tests, one table a coefficient."""
         return LmListSummary(self)
+
+    def describe(self, by: Any = None) -> TableReport:
+        """The coefficients over the groups: ``n`` groups that determine them, ``mean sd min median max``, the means
+        weighted by rows (``mean_by_size``) and by ``1 / se^2`` (``mean_by_precision``), and the ``std_error`` of the
+        latter, given that all groups have one coefficient.
+
+        Args:
+            by: a category for each group, a Series or dict indexed by its label: one set of rows a category.
+
+        Raises:
+            DataError: a group has no category.
+        """
+        from jmix.results.inference.describe_lmlist import describe_coefficients
+
+        return describe_coefficients(self, by)
 
     @property
     def _index(self) -> pd.Index:

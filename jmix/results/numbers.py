@@ -103,9 +103,16 @@ def format_p_column(values: Sequence[float], digits: int = 3) -> list[str]:
     for part in ([i for i in shown if values[i] >= 1e-4], [i for i in shown if values[i] < 1e-4]):
         for i, text in zip(part, format_numbers([values[i] for i in part], digits), strict=True):
             texts[i] = text
-    space = " " if max((len(texts[i]) for i in shown), default=0) > 6 else ""
-    bound = f"<{space}{format_number(DOUBLE_PRECISION, digits - 2)}"
+    bound = _bound(max(1, digits - 2), max((len(texts[i]) for i in shown), default=0))
     return [bound if p < DOUBLE_PRECISION else text for p, text in zip(values, texts, strict=True)]
+
+
+def _bound(digits: int, width: int) -> str:
+    """What stands for p-values below the precision of a double, beside others of so many characters (0: none)."""
+    if width and digits > 1 and digits + 6 > width:
+        digits = max(1, width - 7)
+    space = "" if digits == 1 and width <= 6 else " "
+    return f"<{space}{format_number(DOUBLE_PRECISION, digits)}"
 
 
 def abbreviate(names: Sequence[str], length: int) -> list[str]:

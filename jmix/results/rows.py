@@ -79,20 +79,27 @@ def population_variance(fit: FitBase, rows: Rows) -> FloatArray:
 
 
 def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
-    """(n,) variance of ``x'beta_hat + z'(b_hat - b)`` given theta, over sigma^2.
+    """(n,) variance of ``x'beta_hat + z'(b_hat - b)`` given theta, over sigma^2."""
+    fixed, random = conditional_parts(fit, rows)
+    return fixed + random
 
-    With ``d = x - X'WZ N z`` it is ``z'N z + d'(X'V^{-1}X)^{-1}d``, the quadratic form of (x, z) in the inverse of
+
+def conditional_parts(fit: Fit, rows: Rows) -> tuple[FloatArray, FloatArray]:
+    """(n,) parts of the variance of ``x'beta_hat + z'(b_hat - b)`` given theta, over sigma^2.
+
+    With ``d = x - X'WZ N z`` they are ``d'(X'V^{-1}X)^{-1}d``, of the fixed effects with the modes moving along, and
+    ``z'N z``, of the random effects given the fixed; together the quadratic form of (x, z) in the inverse of
     Henderson's mixed model equations (Henderson 1975, Biometrics 31, 423-447). A level without estimates contributes
     its prior variance.
     """
     objective, filtered = fit.objective, fit.filtered
     if objective is None or filtered is None:
-        return population_variance(fit, rows) / fit.sigma**2
+        return population_variance(fit, rows) / fit.sigma**2, np.zeros(rows.n)
     modes = filtered.fixed_modes()
     gram = objective.reduce(fit.solution.phi)[1]
     root = np.linalg.inv(np.linalg.cholesky(gram[: objective.p, : objective.p]))
     prior = prior_covariances(fit)
-    out = np.empty(rows.n)
+    fixed, random = np.empty(rows.n), np.empty(rows.n)
     for part in blocks_of_rows(rows):
         x = rows.X[part] @ objective.reduced.fixed.inverse
         z = {g: np.stack([c[part] for c in columns], axis=1) for g, columns in rows.columns.items()}
@@ -100,8 +107,9 @@ def conditional_variance(fit: Fit, rows: Rows) -> FloatArray:
         for g, values in z.items():
             known = codes[g] >= 0
             x[known] -= np.einsum("ia,iap->ip", values[known], modes[g][codes[g][known]])
-        out[part] = np.sum(np.square(x @ root.T), axis=1) + random_variance(filtered, z, codes, prior)
-    return out
+        fixed[part] = np.sum(np.square(x @ root.T), axis=1)
+        random[part] = random_variance(filtered, z, codes, prior)
+    return fixed, random
 
 
 def random_variance(

@@ -9,16 +9,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jmix.results.document import Document
-from jmix.results.least_squares import goodness_lines, is_perfect, p_values
+from jmix.results.inference.coefficient_tests import CoefficientTests, coefficient_tests
+from jmix.results.least_squares import goodness_lines, is_perfect
 from jmix.results.numbers import format_number, round_to
 from jmix.results.sections import Section, SummaryContent
-from jmix.results.tables import correlation_table, fixed_table, information_table, quantile_table, random_table
+from jmix.results.tables import correlation_table, information_table, quantile_table, random_table, tests_table
 from jmix.results.text_table import WIDTH, one_line, render_text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from jmix.design import Design
     from jmix.results.base import FitBase
     from jmix.results.fit import Fit
+    from jmix.results.inference.fixed_tests import DfMethod
     from jmix.results.text_table import Table
 
 LARGEST_CORRELATION = 20
@@ -47,15 +51,32 @@ class Report(Document):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Summary(Report):
-    """A summary of ``fit``."""
+    """A summary of ``fit``; its tests are computed when they are first looked at.
+
+    Attributes:
+        df: the rule for degrees of freedom, None for the default of the model.
+    """
 
     fit: Fit
+    df: DfMethod | None = None
+
+    @cached_property
+    def tests(self) -> CoefficientTests:
+        """The tests of the fixed effects, and what is to be said about them."""
+        return coefficient_tests(self.fit, self.df)
+
+    @property
+    def coefficients(self) -> pd.DataFrame:
+        """(p, 5) one row a fixed effect: ``estimate std_error df statistic p_value``."""
+        return self.tests.table
 
     @cached_property
     def content(self) -> SummaryContent:
         """The headings, tables and messages, each as formatted text."""
-        fit = self.fit
-        return SummaryContent(_title(fit), tuple(call_lines(fit)), tuple(_sections(fit)), tuple(_notes(fit)))
+        fit, tests = self.fit, self.tests
+        call = (*call_lines(fit), *((("t-tests", tests.rule),) if fit.terms and tests.shown else ()))
+        notes = (*_notes(fit), *tests.notes)
+        return SummaryContent(_title(fit), call, tuple(_sections(fit, tests)), notes)
 
 
 def wrap(text: str, indent: int) -> str:
@@ -91,9 +112,9 @@ def call_lines(fit: FitBase) -> list[tuple[str, str]]:
     return lines
 
 
-def _sections(fit: Fit) -> list[Section]:
+def _sections(fit: Fit, tests: CoefficientTests) -> list[Section]:
     if not fit.terms and fit.method not in ("ML", "MAP"):
-        return _least_squares_sections(fit)
+        return _least_squares_sections(fit, tests)
     if fit.method in ("ML", "MAP"):
         sections = [Section(table=information_table(fit))]
     else:
@@ -106,7 +127,7 @@ def _sections(fit: Fit) -> list[Section]:
         sections.append(
             Section(lines=(f"Residual standard deviation: {format_number(fit.sigma, 4)}", observations(fit)))
         )
-    return [*sections, *fixed_sections(fit, fixed_table(fit))]
+    return [*sections, *fixed_sections(fit, tests_table(tests.table, df=tests.shown, p_values=tests.shown))]
 
 
 def observations(fit: FitBase) -> str:
@@ -128,11 +149,11 @@ def fixed_sections(fit: FitBase, table: Table) -> list[Section]:
     return sections
 
 
-def _least_squares_sections(fit: Fit) -> list[Section]:
+def _least_squares_sections(fit: Fit, tests: CoefficientTests) -> list[Section]:
     name = "Residuals" if fit.design.weights is None else "Weighted residuals"
     quantiles = Section(name, quantile_table(fit.residuals("pearson").to_numpy()))
     if fit.design.x_names:
-        coefficients = Section("Coefficients", fixed_table(fit, p_values(fit)))
+        coefficients = Section("Coefficients", tests_table(tests.table, df=False, p_values=tests.shown))
     else:
         coefficients = Section(lines=("No coefficients",))
     return [quantiles, coefficients, Section(lines=tuple(goodness_lines(fit)))]

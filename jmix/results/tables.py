@@ -86,9 +86,38 @@ def _lower_triangle(cov: FloatArray, decimals: int) -> list[list[str]]:
     return [[flat[i * q + j] if j < i else "" for j in range(q - 1)] for i in range(q)]
 
 
-def fixed_table(fit: FitBase, p_values: FloatArray | None = None) -> Table:
-    """Estimate, standard error and t value of every fixed effect; p-values where they are given."""
-    return coefficient_table(fit.fixef(), fit.se(), "t", p_values)
+def tests_table(tests: pd.DataFrame, *, df: bool, p_values: bool) -> Table:
+    """Estimate, standard error and t value of every fixed effect; degrees of freedom and p-values where asked for.
+
+    Args:
+        tests: one row an effect, with the columns ``estimate std_error df statistic p_value``.
+    """
+    beta, errors, statistic = (tests[name].tolist() for name in ("estimate", "std_error", "statistic"))
+    texts = _with_df(beta, errors, tests["df"].tolist()) if df else format_estimates(beta, errors)
+    heads = ("Estimate", "Std. Error", "df")
+    columns: list[tuple[str, str, list[str]]] = [("", "l", [one_line(str(n)) for n in tests.index])]
+    columns += [(head, "r", cells) for head, cells in zip(heads, texts, strict=False)]
+    columns.append(("t value", "r", format_statistics(statistic)))
+    if p_values:
+        columns.append(("Pr(>|t|)", "r", format_p_column(tests["p_value"].tolist())))
+    return Table.of_columns(columns, labels=1)
+
+
+def _with_df(beta: list[float], errors: list[float], df: list[float]) -> tuple[list[str], ...]:
+    """Estimates, standard errors and degrees of freedom in one notation, as R's ``printCoefmat`` lays them out.
+
+    Where that would be the scientific notation for the degrees of freedom alone, they have one decimal instead; whole
+    numbers, as by counting, have none.
+    """
+    p = len(beta)
+    alone = format_estimates(beta, errors)
+    if all(v.is_integer() for v in df):
+        return *alone, [f"{v:.0f}" for v in df]
+    first, second = format_estimates([*beta, *errors], df)
+    joint = (first[:p], first[p:], second)
+    if any("e" in text for part in joint for text in part) and not any("e" in text for part in alone for text in part):
+        return *alone, format_numbers([round_to(v, 1) for v in df], 15, 1)
+    return joint
 
 
 def coefficient_table(estimate: pd.Series, se: pd.Series, symbol: str, p_values: FloatArray | None = None) -> Table:

@@ -132,3 +132,26 @@ def test_a_device_that_is_not_there(refuse: Callable[..., str], monkeypatch: pyt
 
     monkeypatch.setattr(cli_fit, "default_device", absent)
     assert refuse("fit", "sleepstudy", SHORT).startswith("JAX cannot start: Unable to initialize")
+
+
+def test_df_and_anova_reach_the_output(
+    folder: Path, capsys: pytest.CaptureFixture[str], sleepstudy: pd.DataFrame
+) -> None:
+    assert main(["fit", "sleepstudy", FORMULA, "--df", "kenward-roger", "--anova", "--out", "o"]) == 0
+    out = capsys.readouterr().out
+    fit = jmix.lmm(FORMULA, sleepstudy)
+    summary, anova = fit.summary("kenward-roger"), fit.anova("III", "kenward-roger")
+    assert out.startswith(f"{summary}\n\n{anova}\n")
+    fixef = pd.read_csv(folder / "o" / "fixef.csv", index_col="term")
+    np.testing.assert_allclose(fixef[["df", "p_value"]], summary.coefficients[["df", "p_value"]], rtol=1e-9)
+    written = pd.read_csv(folder / "o" / "anova.csv", index_col="term")
+    np.testing.assert_allclose(written["F"], anova.table["F"], rtol=1e-9)
+    assert main(["fit", "sleepstudy", FORMULA, "--df", "none"]) == 0
+    assert capsys.readouterr().out == f"{fit.summary('none')}\n"
+
+
+def test_a_rule_that_the_model_does_not_have_is_refused(refuse: Callable[..., str]) -> None:
+    assert "least squares" in refuse("fit", "sleepstudy", "Reaction ~ Days", "--df", "satterthwaite")
+    assert "invalid choice: 'welch'" in refuse("fit", "sleepstudy", SHORT, "--df", "welch")
+    binomial = ("cbind(incidence, size - incidence) ~ 1 + (1 | herd)", "--family", "binomial")
+    assert "Wald z tests" in refuse("fit", "cbpp", *binomial, "--df", "kenward-roger")

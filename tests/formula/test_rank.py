@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmix.design import build_design
-from jmix.formula.rank import independent_columns
+from jmix.formula.rank import dependencies, independent_columns
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(0, 4), st.booleans())
@@ -64,3 +64,13 @@ def test_nested_factor_drops_what_r_drops() -> None:
     design = build_design("y ~ a:b", frame)
     assert design.dropped == ("ar:bz",)
     assert np.linalg.matrix_rank(design.X) == design.X.shape[1] == 12
+
+
+def test_dropped_columns_follow_from_those_kept() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=(2, 60))
+    X = np.column_stack([np.ones(60), a * 100, b, 3.0 - 200 * a, np.zeros(60), rng.normal(size=60), a - b])
+    kept = independent_columns(X)
+    assert kept.tolist() == [True, True, True, False, False, True, False]
+    found = dependencies(X, kept)
+    assert found == pytest.approx(np.array([[3, 0, 0], [-2, 0, 0.01], [0, 0, -1], [0, 0, 0]]), abs=1e-12)

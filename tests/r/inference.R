@@ -37,7 +37,10 @@ means_of <- function(fit, model, rule) {
 }
 
 linear <- function(model, data) {
-  fit <- quiet(lmer(as.formula(model$formula), data, REML = model$reml, weights = .w, control = control))
+  run <- function(start) attempt(lmer(as.formula(model$formula), data, REML = model$reml, weights = .w, control = control, start = start))
+  fits <- Filter(Negate(is.null), list(run(NULL), run(unlist(model$theta)), run(0.9 * unlist(model$theta) + 0.05)))
+  fit <- fits[[which.max(sapply(fits, logLik))]]
+  fit@call$start <- NULL
   test <- as_lmerModLmerTest(fit)
   out <- list(satterthwaite = table_of(coef(summary(test))), anova1 = table_of(anova(test, type = "I")), anova2 = table_of(anova(test, type = "II")),
               anova3 = table_of(anova(test, type = "III")), ranova = table_of(attempt(ranova(test))), loglik = as.numeric(logLik(fit)),
@@ -54,7 +57,9 @@ linear <- function(model, data) {
 general <- function(model, data) {
   family <- get(model$family)
   fit <- quiet(glmer(as.formula(model$formula), data, family = family, control = generalized))
-  list(fit = fit, out = list(wald = table_of(coef(summary(fit))), anova2 = table_of(Anova(fit, type = "II")), anova3 = table_of(Anova(fit, type = "III")),
+  factors <- intersect(names(Filter(is.factor, data)), all.vars(nobars(as.formula(model$formula))[[3]]))
+  summed <- if (length(factors)) quiet(update(fit, contrasts = setNames(rep(list("contr.sum"), length(factors)), factors))) else fit
+  list(fit = fit, out = list(wald = table_of(coef(summary(fit))), anova2 = table_of(Anova(fit, type = "II")), anova3 = table_of(Anova(summed, type = "III")),
                              loglik = as.numeric(logLik(fit)), icc = said(icc(fit)), r2 = said(r2(fit)), asymptotic_means = means_of(fit, model, NULL)))
 }
 

@@ -1,9 +1,9 @@
 # Writes summaries.txt, the summaries that test_summary.py expects: Rscript summaries.R > summaries.txt
-suppressMessages(library(lme4))
+suppressMessages({library(lme4); library(lmerTest)})
 options(show.signif.stars = FALSE)
 data(MathAchieve, package = "nlme")
 tight <- lmerControl("bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5), check.conv.singular = "ignore")
-fit <- function(formula, data, ...) suppressMessages(lmer(formula, data, control = tight, ...))
+fit <- function(formula, data, ...) suppressMessages(lme4::lmer(formula, data, control = tight, ...))
 section <- function(name, model) {
   text <- suppressMessages(capture.output(print(summary(model))))
   text <- sub(" +$", "", text)
@@ -29,3 +29,26 @@ section("lm", lm(Reaction ~ Days, sleepstudy))
 section("lm without intercept", lm(Reaction ~ 0 + factor(Days), sleepstudy))
 section("lm weighted", lm(Reaction ~ Days, sleepstudy, weights = 1 + Days))
 section("lm of a mean", lm(Reaction ~ 1, sleepstudy))
+
+# lmerTest's tables of the fixed effects
+fit <- function(formula, data, ...) suppressMessages(lmerTest::lmer(formula, data, control = tight, ...))
+tests <- function(name, model) {
+  text <- suppressMessages(capture.output(print(summary(model))))
+  text <- sub(" +$", "", text)
+  from <- grep("^Fixed effects:", text)
+  to <- c(grep("^$", text), length(text) + 1)
+  cat("=== ", name, "\n", paste0(text[from:(min(to[to > from]) - 1)], "\n"), sep = "")
+}
+tests("sleepstudy tests", fit(Reaction ~ Days + (Days | Subject), sleepstudy))
+tests("sleepstudy ML tests", fit(Reaction ~ Days + (Days | Subject), sleepstudy, REML = FALSE))
+tests("Penicillin tests", fit(diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin))
+tests("Pastes tests", fit(strength ~ 1 + (1 | batch/cask), Pastes))
+tests("MathAchieve tests", fit(MathAch ~ SES * Sex + Minority + MEANSES + (SES | School), MathAchieve))
+tests("many levels tests", fit(Reaction ~ factor(Days) + (1 | Subject), sleepstudy))
+anovas <- function(name, model, type) {
+  table <- anova(model, type = type)
+  cat("=== ", name, "\n", paste0(sub(" +$", "", capture.output(print(table))), "\n"), sep = "")
+}
+anovas("sleepstudy anova", fit(Reaction ~ Days + (Days | Subject), sleepstudy), 3)
+anovas("MathAchieve anova", fit(MathAch ~ SES * Sex + Minority + MEANSES + (SES | School), MathAchieve), 2)
+anovas("many levels anova", fit(Reaction ~ factor(Days) + (1 | Subject), sleepstudy), 1)

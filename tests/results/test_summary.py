@@ -66,7 +66,7 @@ def singular_data() -> pd.DataFrame:
 def test_prints_what_lme4_prints(name: str, expected: dict[str, list[str]]) -> None:
     formula, data, reml = MIXED[name]
     frame = jmix.load_data(data) if isinstance(data, str) else data
-    ours = str(jmix.lmm(formula, frame, reml=reml)).split("\n")
+    ours = str(jmix.lmm(formula, frame, reml=reml).summary(df="none")).split("\n")
     theirs = expected[name]
     assert theirs[0].split("[")[0].rstrip() == ours[0]
     assert ours[1] == f"Formula: {formula}"
@@ -74,6 +74,41 @@ def test_prints_what_lme4_prints(name: str, expected: dict[str, list[str]]) -> N
     if "fit warnings:" in tables:
         tables = tables[: tables.index("fit warnings:")]
     assert ours[2 : 2 + len(tables)] == tables
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "sleepstudy ML", "Penicillin", "Pastes", "MathAchieve", "many levels"])
+def test_prints_the_tests_that_lmertest_prints(name: str, expected: dict[str, list[str]]) -> None:
+    formula, data, reml = MIXED[name]
+    frame = jmix.load_data(data) if isinstance(data, str) else data
+    text = str(jmix.lmm(formula, frame, reml=reml))
+    assert "\nt-tests: Satterthwaite's degrees of freedom\n" in text
+    theirs = expected[f"{name} tests"]
+    ours = text[text.index("Fixed effects:") :].split("\n")[: len(theirs)]
+    assert ours[:2] == theirs[:2]
+    for mine, other in zip(ours[2:], theirs[2:], strict=True):
+        left, right = mine.split(), other.split()
+        assert float(left[3]) == pytest.approx(float(right[3]), rel=1e-5)  # lmerTest differentiates numerically
+        assert len(mine) == len(other) and left[:3] + left[4:] == right[:3] + right[4:]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sleepstudy", 3), ("MathAchieve", "II"), ("many levels", 1)])
+def test_prints_the_anova_that_lmertest_prints(name: str, kind: int | str, expected: dict[str, list[str]]) -> None:
+    formula, data, _ = MIXED[name]
+    frame = jmix.load_data(data) if isinstance(data, str) else data
+    lines = str(jmix.lmm(formula, frame).anova(kind)).split("\n")
+    theirs = expected[f"{name} anova"]
+    assert [lines[0], lines[3]] == theirs[:2]
+    for mine, other in zip(lines[4:], theirs[2:], strict=True):
+        left, right = mine.split(), other.split()
+        assert len(mine) == len(other) and left[0] == right[0] and left[6:] == right[6:]
+        assert [float(v) for v in left[1:6]] == pytest.approx([float(v) for v in right[1:6]], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tiny", "huge"])
+def test_degrees_of_freedom_do_not_depend_on_the_scale(name: str) -> None:
+    formula, frame, _ = MIXED[name]
+    table = jmix.lmm(formula, frame).summary().coefficients
+    assert table["df"].to_numpy() == pytest.approx(17.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", LEAST_SQUARES)
@@ -160,7 +195,7 @@ def test_long_names_lose_their_middle_in_text_only() -> None:
     data = pd.DataFrame({"y": np.arange(30.0) % 7, "f": np.tile(long, 10), "g": np.repeat(list("abcde"), 6)})
     fit = jmix.lmm("y ~ f + (1 | g)", data)
     assert all(len(line) <= 80 for line in str(fit).split("\n"))
-    assert str(fit).count("…") == 2
+    assert str(fit.summary(df="none")).count("…") == 2 and str(fit).count("…") == 4  # the wider table in two parts
     assert f"f{long[1]}" in fit.summary().to_html()
 
 
@@ -217,8 +252,8 @@ def test_html_holds_the_printed_numbers(sleep_fit: Fit) -> None:
     root = ET.fromstring(sleep_fit.summary().to_html())
     tables = {table.findtext("caption"): _html_rows(table) for table in root.findall("table")}
     assert tables["Fixed effects"][1:] == [
-        ["(Intercept)", "251.405", "6.825", "36.838"],
-        ["Days", "10.467", "1.546", "6.771"],
+        ["(Intercept)", "251.405", "6.825", "17.000", "36.838", "< 2e-16"],
+        ["Days", "10.467", "1.546", "17.000", "6.771", "3.26e-06"],
     ]
     assert tables["Random effects"][2] == ["", "Days", "35.07", "5.922", "0.07"]
     assert list(tables) == ["Scaled residuals", "Random effects", "Fixed effects", "Correlation of Fixed Effects"]

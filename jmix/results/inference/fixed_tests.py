@@ -58,12 +58,30 @@ class FixedTests(ABC):
 
         L = np.atleast_2d(np.asarray(L, dtype=np.float64))
         estimate = L @ self.beta
-        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", L, self.vcov, L), 0.0))
+        se = np.sqrt(np.maximum(np.sum((L @ self.vcov) * L, axis=1), 0.0))
         df = self.df(L)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (estimate - (0.0 if rhs is None else rhs)) / se
         p = 2.0 * stdtr(df, -np.abs(t))
         return pd.DataFrame({"estimate": estimate, "std_error": se, "df": df, "statistic": t, "p_value": p})
+
+
+METHODS: tuple[DfMethod, ...] = ("satterthwaite", "kenward-roger", "containment", "residual", "none")
+
+
+def is_linear(fit: FitBase) -> bool:
+    """Whether this is a linear (mixed) model, a ``Fit``."""
+    return hasattr(fit, "reml")
+
+
+def default_method(fit: FitBase) -> DfMethod:
+    """The rule that a fit uses where none is asked for."""
+    if not is_linear(fit):
+        return "none"
+    method = getattr(fit, "method", None)
+    if method == "OLS" or (method == "REML" and not fit.terms):
+        return "residual"
+    return "satterthwaite" if method in ("REML", "ML") and fit.terms else "none"
 
 
 def fixed_tests(fit: FitBase, df: DfMethod | None = None) -> FixedTests:
@@ -77,4 +95,10 @@ def fixed_tests(fit: FitBase, df: DfMethod | None = None) -> FixedTests:
         ModelError: another name; a method that the model does not have, with the reason; Kenward-Roger where it would
             not fit into memory.
     """
-    raise NotImplementedError
+    from jmix.results.inference.df_choice import build_tests
+
+    method = default_method(fit) if df is None else df
+    kept: dict[str, FixedTests] = fit.__dict__.setdefault("_fixed_tests", {})
+    if not isinstance(method, str) or method not in kept:
+        kept[method] = build_tests(fit, method)
+    return kept[method]

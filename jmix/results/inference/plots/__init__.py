@@ -1,0 +1,1 @@
+"""Pictures of a fit, and of groups before a fit."""
