@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from jmix.errors import ModelError
+
 if TYPE_CHECKING:
     from jmix.results.base import FitBase
 
@@ -43,6 +45,11 @@ class FixedTests(ABC):
     names: tuple[str, ...]
     beta: FloatArray
     vcov: FloatArray
+
+    @property
+    def remark(self) -> str:
+        """What a reader must know of the covariance, besides the method; empty where it is the model's."""
+        return ""
 
     @abstractmethod
     def df(self, L: FloatArray) -> FloatArray:
@@ -84,19 +91,24 @@ def default_method(fit: FitBase) -> DfMethod:
     return "satterthwaite" if method in ("REML", "ML") and fit.terms else "none"
 
 
-def fixed_tests(fit: FitBase, df: DfMethod | None = None) -> FixedTests:
+def fixed_tests(fit: FitBase, df: DfMethod | FixedTests | None = None) -> FixedTests:
     """The rule of a method for a fit; kept with the fit, so that a second call costs nothing.
 
     Args:
         df: by default "satterthwaite" after REML or ML of a linear mixed model, "residual" after least squares, and
-            "none" for generalized models and MAP.
+            "none" for generalized models and MAP. Tests that are built already, such as ``fit.robust_tests()``, are
+            given back.
 
     Raises:
-        ModelError: another name; a method that the model does not have, with the reason; Kenward-Roger where it would
-            not fit into memory.
+        ModelError: tests of other coefficients; another name; a method that the model does not have, with the reason;
+            Kenward-Roger where it would not fit into memory.
     """
     from jmix.results.inference.df_choice import build_tests
 
+    if isinstance(df, FixedTests):
+        if list(df.names) != list(fit.x_names):
+            raise ModelError("df= holds tests of another model: they have other coefficients")
+        return df
     method = default_method(fit) if df is None else df
     kept: dict[str, FixedTests] = fit.__dict__.setdefault("_fixed_tests", {})
     if not isinstance(method, str) or method not in kept:

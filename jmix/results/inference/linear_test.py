@@ -76,7 +76,8 @@ def linear_test(fit: FitBase, hypothesis: Any, rhs: Any = None, df: DfMethod | N
         ("Model", " ".join(fit.formula.split())),
         ("Tests", RULES[tests.method] if tests.method != "none" else "Wald"),
     )
-    return LinearTest(table, title, call, (_sentence(joint),), joint=joint, method=tests.method)
+    notes = (_sentence(joint), *filter(None, [tests.remark]))
+    return LinearTest(table, title, call, notes, joint=joint, method=tests.method)
 
 
 def _sentence(joint: Joint) -> str:

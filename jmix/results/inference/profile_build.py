@@ -148,7 +148,8 @@ def _traced(deviance: Any, names: Names, which: Sequence[int], level: float, pro
     with counting(progress, "profiling", 2 * len(known)) as watch:
         curves, _ = trace(deviance, known, goal, watch)
     found = {curve.axis.number: curve for curve in curves}
-    return [found.get(i) or Curve(axes[i], [], 0, "bound", "bound") for i in which]
+    ends = {i: "bound" if names.kind(i) == "tie" else "failed" for i in which}
+    return [found.get(i) or Curve(axes[i], [], 0, ends[i], ends[i]) for i in which]
 
 
 def _report(
@@ -159,7 +160,8 @@ def _report(
         i = curve.axis.number
         if not curve.knots:
             profiles[names.shown[i]] = _unknown(names, curve)
-            notes.append(f"{names.shown[i]}: {HELD_NOTE if names.kind(i) == 'tie' else 'its estimate is unbounded'}")
+            why = HELD_NOTE if names.kind(i) == "tie" else "its estimate is unbounded; limits are NaN"
+            notes.append(f"{names.shown[i]}: {why}")
             continue
         one = _profiled(names, curve)
         profiles[names.shown[i]] = one

@@ -50,6 +50,11 @@ class RobustTests(FixedTests):
     n_clusters: int
     contributions: Clusters | None = field(repr=False)
 
+    @property
+    def remark(self) -> str:
+        """The kind of the covariance, and its clusters."""
+        return f"Cluster-robust standard errors ({self.kind}, {self.n_clusters} clusters of {one_line(self.cluster)})."
+
     def df(self, L: FloatArray) -> FloatArray:
         """(m,) Satterthwaite degrees of freedom of each row; infinite for a generalized model."""
         rows = np.atleast_2d(np.asarray(L, dtype=np.float64))

@@ -224,3 +224,14 @@ def test_live_clubsandwich(rscript: str, tmp_path: Path, nested: pd.DataFrame) -
     tests = jmix.lmm("y ~ x + (1 | b) + (1 | a)", nested).robust_tests()
     np.testing.assert_allclose(np.sqrt(np.diag(tests.vcov)), numbers[:2], rtol=1e-5)
     np.testing.assert_allclose(tests.df(np.eye(2)), numbers[2:], rtol=1e-4)
+
+
+def test_means_take_a_robust_covariance(fit: Any) -> None:
+    tests = fit.robust_tests()
+    means, expected = fit.slopes("Days", df=tests), fit.robust().table.loc["Days"]
+    assert means.table["std_error"][0] == pytest.approx(expected["std_error"], rel=1e-7)
+    assert means.table["df"][0] == pytest.approx(expected["df"], rel=1e-7)
+    assert any("CR2" in note for note in means.notes)
+    other = jmix.lmm("Reaction ~ 1 + (1 | Subject)", jmix.load_data("sleepstudy"))
+    with pytest.raises(ModelError, match="another model"):
+        other.means(df=tests)

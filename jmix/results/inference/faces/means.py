@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
-    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.fixed_tests import DfMethod, FixedTests
     from jmix.results.inference.means.means import Infer, Means
 
 Names = str | Sequence[str] | None
@@ -26,7 +26,7 @@ class MeansFace(FitBase):
         at: Mapping[str, Any] | None = None,
         weights: Any = "equal",
         type: Type = "link",
-        df: DfMethod | None = None,
+        df: DfMethod | FixedTests | None = None,
         level: float = 0.95,
         infer: Infer = "ci",
         adjust: str = "none",
@@ -53,7 +53,7 @@ class MeansFace(FitBase):
                 back to the response, or from ``log(y)`` to y; of a model of the zeros also "conditional" and "zi"; of
                 an ordinal model "probs" (as "response") or "mean_class", the mean number of the category.
             df: rule for degrees of freedom; by default Satterthwaite's for linear mixed models, where emmeans has
-                "kenward-roger", and none (normal) for generalized models.
+                "kenward-roger", and none (normal) for generalized models; or tests such as ``fit.robust_tests()``.
             infer: show intervals ("ci"), tests ("test") or both. adjust: as in ``Means.contrast``.
             cov_reduce: another typical value of numbers than the mean: a function, or a dict of them by variable.
             average: the scale on which combinations are averaged, before or after they are taken back.
@@ -96,7 +96,7 @@ class MeansFace(FitBase):
         average: bool = False,
         type: Type = "link",
         weights: Any = "equal",
-        df: DfMethod | None = None,
+        df: DfMethod | FixedTests | None = None,
         level: float = 0.95,
         infer: Infer = "both",
         adjust: str = "none",
@@ -145,7 +145,7 @@ class MeansFace(FitBase):
         ratio: bool = False,
         type: Type = "response",
         weights: Any = "equal",
-        df: DfMethod | None = None,
+        df: DfMethod | FixedTests | None = None,
         level: float = 0.95,
         infer: Infer = "both",
         adjust: str = "none",
@@ -195,7 +195,7 @@ class MeansFace(FitBase):
         average: bool = True,
         type: Type = "response",
         weights: Any = "equal",
-        df: DfMethod | None = None,
+        df: DfMethod | FixedTests | None = None,
         level: float = 0.95,
         infer: Infer = "ci",
         adjust: str = "none",
@@ -228,7 +228,7 @@ class MeansFace(FitBase):
         )
 
     def hypothesis(
-        self, hypothesis: Any, *, df: DfMethod | None = None, level: float = 0.95, adjust: str = "none"
+        self, hypothesis: Any, *, df: DfMethod | FixedTests | None = None, level: float = 0.95, adjust: str = "none"
     ) -> Means:
         """Test hypotheses such as ``"Days = 10"`` or ``"exp(Days) / 2 = 1"``.
 

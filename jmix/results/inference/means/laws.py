@@ -25,6 +25,7 @@ class DeltaLaw(ABC):
 
     name: str
     point: FloatArray
+    remark: str = ""
 
     @abstractmethod
     def variance(self, jacobian: FloatArray) -> FloatArray:
@@ -53,6 +54,11 @@ class FixedLaw(DeltaLaw):
     def name(self) -> str:  # type: ignore[override]
         """The rule for the degrees of freedom."""
         return self.tests.method
+
+    @property
+    def remark(self) -> str:  # type: ignore[override]
+        """What a reader must know of the covariance."""
+        return self.tests.remark
 
     @property
     def point(self) -> FloatArray:  # type: ignore[override]

@@ -135,8 +135,7 @@ def notes_of(labels: pd.DataFrame, by: tuple[str, ...], q: Quantities, view: Vie
         notes.append(f"Posterior {q.centre}s with {100 * view.level:g}% {kind} intervals.")
     else:
         assert isinstance(q, Delta)
-        if q.law.name in DF_NOTES:
-            notes.append(DF_NOTES[q.law.name])
+        notes += law_notes(q)
         if view.infer in ("ci", "both"):
             notes.append(f"Confidence level used: {view.level:g}.")
         notes += _adjustment_notes(labels, by, q, view)
@@ -222,7 +221,10 @@ def joint_tests(means: Means, null: float) -> TableReport:
         label = {name: means.labels[name].iloc[group[0]] for name in means.by}
         test = own.joint(np.full(len(own), null))
         rows.append(label | {"df1": test.df1, "df2": test.df2, "F": test.statistic, "p_value": test.p_value})
-    notes = [DF_NOTES[q.law.name]] if q.law.name in DF_NOTES else []
-    return TableReport(
-        pd.DataFrame(rows), f"Joint tests: every {means.view.noun} is {null:g}", means.call, tuple(notes)
-    )
+    title = f"Joint tests: every {means.view.noun} is {null:g}"
+    return TableReport(pd.DataFrame(rows), title, means.call, tuple(law_notes(q)))
+
+
+def law_notes(q: Delta) -> list[str]:
+    """The covariance where it is not the model's, and the rule for the degrees of freedom."""
+    return [*filter(None, [q.law.remark, DF_NOTES.get(q.law.name)])]
