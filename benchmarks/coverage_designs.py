@@ -58,8 +58,8 @@ def _schools(title: str, schools: int) -> Design:
     rows = pd.concat(parts, ignore_index=True).assign(arm=lambda d: d["arm"].astype(float))
     return Design(
         title,
-        f"{schools} schools in two arms, {rows['room'].nunique()} classes of 5 to 15 pupils ({len(rows)} in all), treatment "
-        "between schools, unbalanced",
+        f"{schools} schools in two arms, {rows['room'].nunique()} classes of 5 to 15 pupils ({len(rows)} in all), "
+        "treatment between schools, unbalanced",
         "y ~ arm + pretest + (1 | school) + (1 | room)",
         rows,
         (0.0, 0.5, 1.0),

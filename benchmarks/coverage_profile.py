@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jmix import runtime
-from jmix.estimate.inference.profile_lmm import LmmDeviance, _deviance
+from jmix.estimate.inference.profile_lmm import LmmDeviance
+from jmix.estimate.inference.profile_lmm_program import deviance
 from jmix.estimate.inference.profile_point import Axis
 from jmix.estimate.trust_region import judge, noise_level, propose
 
@@ -31,7 +32,7 @@ def _minimum(w: Any, free: Any, axis: Any, stats: Any, n: Any, plan: Any) -> Any
     """Least deviance over the coordinates ``free`` (d,) from w, by trust-region Newton, and whether it was found."""
 
     def value(v: Any) -> Any:
-        return _deviance(v, axis, stats, n, plan)[0]
+        return deviance(v, axis, stats, n, plan)[0]
 
     def at(v: Any) -> Any:
         hessian = jax.hessian(value)(v)
@@ -63,7 +64,7 @@ def _minima(w: Any, free: Any, axis: Any, stats: Any, n: Any, plan: Any) -> Any:
 
 
 def _values(w: Any, axis: Any, stats: Any, n: Any, plan: Any) -> Any:
-    return jax.vmap(lambda v, s: _deviance(v, axis, s, n, plan)[0])(w, stats)
+    return jax.vmap(lambda v, s: deviance(v, axis, s, n, plan)[0])(w, stats)
 
 
 _MINIMA = runtime.Program(_minima, static=("plan",))

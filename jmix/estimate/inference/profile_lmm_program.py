@@ -39,7 +39,7 @@ class Plan:
         return [0, *np.cumsum([q * (q + 1) // 2 for q in self.q]).tolist()]
 
 
-def _deviance(w: jax.Array, axis: Any, stats: GaussianStats, n: jax.Array, plan: Plan) -> tuple[jax.Array, jax.Array]:
+def deviance(w: jax.Array, axis: Any, stats: GaussianStats, n: jax.Array, plan: Plan) -> tuple[jax.Array, jax.Array]:
     at = plan.offsets
     log_sigma, held = w[at[-1]], w[at[-1] + 1]
     lams = [
@@ -65,7 +65,7 @@ def _evaluate(w: jax.Array, axis: Any, stats: GaussianStats, n: jax.Array, plan:
 
     def one(w: jax.Array, axis: Any) -> Any:
         def first(v: jax.Array) -> Any:
-            (value, gram), gradient = jax.value_and_grad(_deviance, has_aux=True)(v, axis, stats, n, plan)
+            (value, gram), gradient = jax.value_and_grad(deviance, has_aux=True)(v, axis, stats, n, plan)
             return value, gradient, gram
 
         (value, gradient, gram), push = jax.linearize(first, w)

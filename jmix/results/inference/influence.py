@@ -26,6 +26,10 @@ SHOWN = 20
 """Groups that are printed."""
 
 
+SHOWN = 10
+"""Rows that are printed of more groups than fit on a page."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Influence(TableReport):
     """The fit without each group, beside the fit; the most influential groups are printed.
@@ -44,6 +48,10 @@ class Influence(TableReport):
     groups: Any = None
     deleted: Any = None
     names: tuple[str, ...] = ()
+
+    def shown(self) -> pd.DataFrame:
+        """The rows of a long table that are printed: the largest Cook's distances."""
+        return self.table.nlargest(SHOWN, "cooks_distance")
 
     @property
     def cooks_distance(self) -> pd.Series:

@@ -16,6 +16,9 @@ from jmix.results.text_table import Table, one_line
 
 Format = Callable[[Sequence[float]], list[str]]
 
+LONGEST = 40
+"""Rows of the longest table that is printed whole."""
+
 
 def significant(digits: int) -> Format:
     """At most so many significant digits, one number of decimals for the column."""
@@ -73,10 +76,16 @@ class TableReport(Report):
 
     @cached_property
     def content(self) -> SummaryContent:
-        """The title, the formatted table and the notes."""
-        return SummaryContent(
-            self.title, self.call, (Section(table=text_of(self.table, self.formats or {})),), self.notes
-        )
+        """The title, the formatted table and the notes; of a long table the rows ``shown``."""
+        shown = self.table if len(self.table) <= LONGEST else self.shown()
+        left = len(self.table) - len(shown)
+        more = (f"{left:,} more rows are in .table",) if left else ()
+        section = Section(table=text_of(shown, self.formats or {}))
+        return SummaryContent(self.title, self.call, (section,), (*more, *self.notes))
+
+    def shown(self) -> pd.DataFrame:
+        """The rows of a long table that are printed: the first."""
+        return self.table.head(LONGEST)
 
 
 def text_of(frame: pd.DataFrame, formats: Mapping[str, Format]) -> Table:
