@@ -31,7 +31,7 @@ means_of <- function(fit, model, rule) {
   }
   if (!is.null(model$trend)) {
     specs <- if (is.null(model$means)) ~ 1 else as.formula(paste("~", model$means))
-    out$trends <- table_of(attempt(ask(emtrends, specs = specs, var = model$trend)))
+    out$trends <- table_of(attempt(ask(emtrends, specs = specs, var = model$trend, delta.var = 1e-4)))
   }
   out
 }
