@@ -87,7 +87,7 @@ DESIGNS = {
     for design in (
         _growth("growth", 60, 8),
         _schools("schools", 60),
-        _items("items", 60, 40),
+        _items("items", 48, 24),
         _growth("growth, small", 24, 8),
         _schools("schools, small", 16),
         _items("items, small", 30, 16),

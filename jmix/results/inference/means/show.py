@@ -227,4 +227,5 @@ def joint_tests(means: Means, null: float) -> TableReport:
 
 def law_notes(q: Delta) -> list[str]:
     """The covariance where it is not the model's, and the rule for the degrees of freedom."""
-    return [*filter(None, [q.law.remark, DF_NOTES.get(q.law.name)])]
+    rule = DF_NOTES.get(q.law.name) if np.any(np.isfinite(q.df)) else None
+    return [*filter(None, [q.law.remark, rule])]
