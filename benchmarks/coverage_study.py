@@ -15,12 +15,12 @@ import jmix
 from benchmarks.coverage_designs import Design
 from benchmarks.coverage_profile import statistics
 from jmix.estimate.refit import refit_many
-from jmix.results.inference import bca
-from jmix.results.inference.bootstrap_acceleration import gaussian_scores
-from jmix.results.inference.bootstrap_responses import parametric
-from jmix.results.inference.bootstrap_skewness import _slopes
-from jmix.results.inference.fixed_tests import fixed_tests
-from jmix.results.inference.lrt_refit import as_ml
+from jmix.results.inference.bootstrapping import bca
+from jmix.results.inference.bootstrapping.bootstrap_acceleration import gaussian_scores
+from jmix.results.inference.bootstrapping.bootstrap_responses import parametric
+from jmix.results.inference.bootstrapping.bootstrap_skewness import _slopes
+from jmix.results.inference.comparing.lrt_refit import as_ml
+from jmix.results.inference.fixed.fixed_tests import fixed_tests
 from jmix.results.refits_base import natural_scale
 from jmix.spec.names import parameter_names
 

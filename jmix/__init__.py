@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from jmix.datasets import list_data, load_data
     from jmix.errors import ConvergenceWarning, DataError, FormulaError, JmixError, JmixWarning, ModelError
     from jmix.items.bank import ItemBank
-    from jmix.results.inference.center import center
-    from jmix.results.inference.compare import compare
-    from jmix.results.inference.describe import describe
-    from jmix.results.inference.etable import table
+    from jmix.results.inference.comparing.compare import compare
+    from jmix.results.inference.describing.center import center
+    from jmix.results.inference.describing.describe import describe
+    from jmix.results.inference.planning.power import power
     from jmix.results.inference.plots.groups import plot_groups
-    from jmix.results.inference.power import power
+    from jmix.results.inference.tables.etable import table
     from jmix.results.io import load_fit
     from jmix.results.irt.adaptive_test import AdaptiveTest
     from jmix.results.irt.adaptive_test_simulation import simulate_cat
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "compare": "jmix.results.inference.compare",
+    "compare": "jmix.results.inference.comparing.compare",
     "glmm": "jmix.api",
     "irt": "jmix.api_irt",
     "irt_model": "jmix.api_irt",
@@ -41,13 +41,13 @@ _HOME = {
     "lmlist": "jmix.api",
     "lmm": "jmix.api",
     "model": "jmix.api",
-    "center": "jmix.results.inference.center",
-    "describe": "jmix.results.inference.describe",
+    "center": "jmix.results.inference.describing.center",
+    "describe": "jmix.results.inference.describing.describe",
     "plot_groups": "jmix.results.inference.plots.groups",
-    "table": "jmix.results.inference.etable",
+    "table": "jmix.results.inference.tables.etable",
     "load_data": "jmix.datasets",
     "list_data": "jmix.datasets",
-    "power": "jmix.results.inference.power",
+    "power": "jmix.results.inference.planning.power",
     "load_fit": "jmix.results.io",
     "load_posterior": "jmix.results.posterior_io",
     "prior": "jmix.spec.prior",

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jmix.results.glmm_fit import GlmmFit
-    from jmix.results.inference.anova_table import Anova
     from jmix.results.inference.faces.tests import AnovaType
-    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.fixed.anova_table import Anova
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
     from jmix.results.summary import Report
 
 _LONGEST_NAME = 80
@@ -66,7 +66,7 @@ def tests_of(fit: Fit | GlmmFit, df: DfMethod | None, anova: AnovaType | None) -
     Raises:
         ModelError: a rule that the model does not have, with the reason.
     """
-    from jmix.results.inference.df_choice import check_method
+    from jmix.results.inference.fixed.df_choice import check_method
 
     if df is not None:
         check_method(fit, df)

@@ -17,8 +17,8 @@ from jmix.results.estimates import Estimates
 from jmix.spec.names import parameter_names
 
 if TYPE_CHECKING:
-    from jmix.results.inference.fixed_tests import DfMethod
-    from jmix.results.inference.profile_scale import Parameters
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
+    from jmix.results.inference.profiling.profile_scale import Parameters
     from jmix.results.refits import Refits
     from jmix.results.summary import Summary
 
@@ -109,7 +109,7 @@ class Fit(Estimates):
         Warns:
             ConvergenceWarning: a profile could not be followed, or found a better optimum.
         """
-        from jmix.results.inference.intervals import confint
+        from jmix.results.inference.profiling.intervals import confint
 
         return confint(self, level, method, df, parameters, options)
 
@@ -227,7 +227,7 @@ class Fit(Estimates):
         from jmix.results.summary import Summary
 
         if df is not None:
-            from jmix.results.inference.fixed_tests import fixed_tests
+            from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
             fixed_tests(self, df)
         return Summary(self, df)

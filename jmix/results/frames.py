@@ -14,7 +14,7 @@ from jmix.errors import ModelError
 if TYPE_CHECKING:
     from jmix.results.base import FitBase
     from jmix.results.fit import Fit
-    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
 
 EFFECTS = {"fixed": ("fixed",), "ran_pars": ("ran_pars",), "ran_vals": ("ran_vals",), "all": ("fixed", "ran_pars")}
 """What each value of ``effects`` stands for."""
@@ -87,8 +87,8 @@ def tidy(
 
 def _with_tests(fit: FitBase, frame: pd.DataFrame, level: float, df: DfMethod) -> pd.DataFrame:
     """The frame with the tests of the fixed effects by a rule; the other rows have none."""
-    from jmix.results.inference.fixed_tests import fixed_tests
-    from jmix.results.inference.wald import wald
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.wald import wald
 
     fixed = (frame["effect"] == "fixed").to_numpy()
     tests = fixed_tests(fit, df).contrasts(np.eye(len(fit.beta)))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jmix.results.glmm_checks import OverdispersionCheck, ZeroCheck
     from jmix.results.glmm_refit import GlmmRefits
     from jmix.results.glmm_summary import GlmmSummary
-    from jmix.results.inference.fixed_tests import DfMethod
-    from jmix.results.inference.profile_scale import Parameters
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
+    from jmix.results.inference.profiling.profile_scale import Parameters
 
 FloatArray = npt.NDArray[np.float64]
 IntervalMethod = Literal["wald", "profile", "boot"]
@@ -152,7 +152,7 @@ class GlmmFit(GlmmEstimates):
         Warns:
             ConvergenceWarning: a profile could not be followed, or found a better optimum.
         """
-        from jmix.results.inference.intervals import confint
+        from jmix.results.inference.profiling.intervals import confint
 
         return confint(self, level, method, df, parameters, options, component)
 

@@ -122,7 +122,7 @@ class LmList:
         Raises:
             DataError: a group has no category.
         """
-        from jmix.results.inference.describe_lmlist import describe_coefficients
+        from jmix.results.inference.describing.describe_lmlist import describe_coefficients
 
         return describe_coefficients(self, by)
 

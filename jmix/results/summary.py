@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jmix.results.document import Document
-from jmix.results.inference.coefficient_tests import CoefficientTests, coefficient_tests
+from jmix.results.inference.fixed.coefficient_tests import CoefficientTests, coefficient_tests
 from jmix.results.least_squares import goodness_lines, is_perfect
 from jmix.results.numbers import format_number, round_to
 from jmix.results.sections import Section, SummaryContent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jmix.design import Design
     from jmix.results.base import FitBase
     from jmix.results.fit import Fit
-    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
     from jmix.results.text_table import Table
 
 LARGEST_CORRELATION = 20

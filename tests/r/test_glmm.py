@@ -183,8 +183,11 @@ def live(rscript: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     check = f"quit(status = !all(sapply(c({wanted}), requireNamespace, quietly = TRUE)))"
     if subprocess.run([rscript, "-e", check], check=False, capture_output=True).returncode:
         pytest.skip(f"one of the R packages {', '.join(packages)} is not installed")
-    asked = [item for item in request.session.items if getattr(item, "originalname", "") == "test_r_live"]
-    return run_r(tmp_path_factory.mktemp("glmm"), [item.callspec.params["name"] for item in asked])
+    asked = [i for i in request.session.items if i.path == request.path and i.originalname == "test_r_live"]
+    return run_r(
+        tmp_path_factory.mktemp("glmm"),
+        [item.callspec.params["name"] for item in asked],
+    )
 
 
 @pytest.fixture(scope="module")

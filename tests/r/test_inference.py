@@ -47,8 +47,11 @@ def live(rscript: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     check = f"quit(status = !all(sapply(c({wanted}), requireNamespace, quietly = TRUE)))"
     if subprocess.run([rscript, "-e", check], check=False, capture_output=True).returncode:
         pytest.skip(f"one of the R packages {', '.join(PACKAGES)} is not installed")
-    items = [item for item in request.session.items if getattr(item, "originalname", "") == "test_r_live"]
-    return run_r(tmp_path_factory.mktemp("inference"), [item.callspec.params["name"] for item in items])
+    items = [i for i in request.session.items if i.path == request.path and i.originalname == "test_r_live"]
+    return run_r(
+        tmp_path_factory.mktemp("inference"),
+        [item.callspec.params["name"] for item in items],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ class Plan:
 
 
 def deviance(w: jax.Array, axis: Any, stats: GaussianStats, n: jax.Array, plan: Plan) -> tuple[jax.Array, jax.Array]:
+    """The deviance at the coordinates w with the axis's parameter held, and the reduced cross-product."""
     at = plan.offsets
     log_sigma, held = w[at[-1]], w[at[-1] + 1]
     lams = [

@@ -48,9 +48,9 @@ class CovarianceCurve:
         """
         variance = np.sum((L @ self.vcov) * L, axis=1)
         gradient = np.sum((L @ self.gradients) * L, axis=2)
-        spread = np.sum(gradient * (self.parameters @ gradient), axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(2.0 * variance**2 / spread)
+            relative = gradient / variance
+            return np.asarray(2.0 / np.sum(relative * (self.parameters @ relative), axis=0))
 
 
 def covariance_curve(objective: GaussianObjective, solution: LmmSolution, *, reml: bool) -> CovarianceCurve:
@@ -67,13 +67,14 @@ def covariance_curve(objective: GaussianObjective, solution: LmmSolution, *, rem
     in_theta = -(sigma**2) * (root @ slopes[:, :p, :p] @ root.T)
     vcov = sigma**2 * root @ fixed.inverse.T
     contrast = np.append(-inverse @ gram[:p, p], 1.0)
-    rss_slopes = fixed.y_scale**2 * (slopes @ contrast @ contrast)
+    rss_slopes = (fixed.y_scale / sigma) ** 2 * (slopes @ contrast @ contrast)
     nu = objective.n - p if reml else objective.n
-    hessian = joint_hessian(profiled_hessian(objective, solution, reml=reml), rss_slopes, sigma, nu)
+    hessian = joint_hessian(profiled_hessian(objective, solution, reml=reml), rss_slopes, nu)
+    unit = np.append(np.ones(len(solution.theta)), sigma)
     return CovarianceCurve(
         vcov=vcov,
         gradients=np.concatenate([in_theta, 2.0 / sigma * vcov[None]]),
-        parameters=2.0 * generalized_inverse(hessian),
+        parameters=2.0 * unit[:, None] * generalized_inverse(hessian) * unit[None, :],
     )
 
 
@@ -88,19 +89,21 @@ def profiled_hessian(objective: GaussianObjective, solution: LmmSolution, *, rem
     return np.asarray(back.T @ at.hessian @ back)
 
 
-def joint_hessian(profiled: FloatArray, rss_slopes: FloatArray, sigma: float, nu: int) -> FloatArray:
-    """(k + 1, k + 1) Hessian of the deviance in theta and sigma, from the one in theta with sigma profiled out.
+def joint_hessian(profiled: FloatArray, rss_slopes: FloatArray, nu: int) -> FloatArray:
+    """(k + 1, k + 1) Hessian of the deviance in theta and sigma over its estimate, from the one profiled in theta.
 
-    With ``d = l(theta) + nu log sigma^2 + r(theta) / sigma^2`` and ``sigma^2 = r / nu``.
+    With ``d = l(theta) + nu log sigma^2 + r(theta) / sigma^2`` and ``sigma^2 = r / nu``. In these units it does not
+    depend on those of the response.
 
     Args:
-        rss_slopes: (k,) derivatives of the penalised residual sum of squares r. nu: n, or n - p after REML.
+        rss_slopes: (k,) derivatives of the penalised residual sum of squares r, over sigma^2. nu: n, or n - p after
+            REML.
     """
     k = profiled.shape[0]
     out = np.empty((k + 1, k + 1))
-    out[:k, :k] = profiled + np.outer(rss_slopes, rss_slopes) / (nu * sigma**4)
-    out[:k, k] = out[k, :k] = -2.0 * rss_slopes / sigma**3
-    out[k, k] = 4.0 * nu / sigma**2
+    out[:k, :k] = profiled + np.outer(rss_slopes, rss_slopes) / nu
+    out[:k, k] = out[k, :k] = -2.0 * rss_slopes
+    out[k, k] = 4.0 * nu
     return out
 
 

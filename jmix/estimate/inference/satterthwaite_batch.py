@@ -56,15 +56,13 @@ def _degrees(
         log_slopes = log_slopes + np.einsum("rab,riba->ri", inverse, slopes)
     # in the basis of the reduction l'V l is a quadratic form in (F'l)' G^{-1}
     root = np.einsum("ma,rab->rmb", L @ objective.reduced.fixed.inverse, inverse)
-    in_theta = -(sigma[:, None, None] ** 2) * np.einsum("rma,riab,rmb->rmi", root, slopes, root)
-    variance = np.einsum("mi,rij,mj->rm", L, solutions.vcov, L)
-    in_sigma = 2.0 / sigma[:, None] * variance
-    gradient = np.concatenate([in_theta, in_sigma[:, :, None]], axis=2)
+    in_theta = -np.einsum("rma,riab,rmb->rmi", root, slopes, root)
+    variance = np.einsum("mi,rij,mj->rm", L, solutions.vcov / sigma[:, None, None] ** 2, L)
+    gradient = np.concatenate([in_theta, 2.0 * variance[:, :, None]], axis=2)
     nu = objective.n - objective.p if reml else objective.n
-    rss_slopes = -(sigma[:, None] ** 2) * log_slopes
     out = np.empty(variance.shape)
     for r in range(len(solutions)):
-        hessian = joint_hessian(solutions.hessian[r], rss_slopes[r], float(sigma[r]), nu)
+        hessian = joint_hessian(solutions.hessian[r], -log_slopes[r], nu)
         spread = 2.0 * np.einsum("mk,kl,ml->m", gradient[r], generalized_inverse(hessian), gradient[r])
         with np.errstate(divide="ignore", invalid="ignore"):
             out[r] = 2.0 * variance[r] ** 2 / spread

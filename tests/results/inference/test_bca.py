@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jmix.results.inference import bca
+from jmix.results.inference.bootstrapping import bca
 
 
 def made_up() -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,9 @@ from scipy import stats
 
 import jmix
 from jmix.errors import JmixWarning, ModelError
-from jmix.results.inference import bootstrap as module
-from jmix.results.inference.bootstrap_acceleration import gaussian_scores
-from jmix.results.inference.bootstrap_responses import parametric, reflated
+from jmix.results.inference.bootstrapping import bootstrap as module
+from jmix.results.inference.bootstrapping.bootstrap_acceleration import gaussian_scores
+from jmix.results.inference.bootstrapping.bootstrap_responses import parametric, reflated
 
 N = 60
 
@@ -296,7 +296,7 @@ def test_fixed_effects_are_tested_by_maximum_likelihood() -> None:
 # --- generalized models ---------------------------------------------------------------------------------------------
 @pytest.mark.slow
 def test_generalized_models() -> None:
-    from jmix.results.inference.bootstrap_scores import scores_of
+    from jmix.results.inference.bootstrapping.bootstrap_scores import scores_of
 
     fit = jmix.glmm(
         "cbind(incidence, size - incidence) ~ period + (1 | herd)", jmix.load_data("cbpp"), family="binomial"

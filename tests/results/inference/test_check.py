@@ -11,9 +11,9 @@ import pytest
 
 import jmix
 from jmix.errors import DataError, ModelError
-from jmix.results.inference import residual_tests as tests
-from jmix.results.inference.residual_standard import standardized
-from jmix.results.inference.simulated_residuals import scaled
+from jmix.results.inference.checks import residual_tests as tests
+from jmix.results.inference.checks.residual_standard import standardized
+from jmix.results.inference.checks.simulated_residuals import scaled
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_refusals(fit: Any) -> None:
 
 
 def test_a_large_sample_of_rows(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jmix.results.inference import simulated_residuals
+    from jmix.results.inference.checks import simulated_residuals
 
     monkeypatch.setattr(simulated_residuals, "CELLS", 100 * 51)
     found = fit.check(50, group="Subject")

@@ -12,11 +12,11 @@ from scipy import stats
 import jmix
 from jmix.design import Design, RandomTerm, build_design
 from jmix.results.fit import Fit
-from jmix.results.inference.boundary import NullLaw, null_law
-from jmix.results.inference.boundary_cone import cone_weights, orthant_weights
-from jmix.results.inference.boundary_information import cone_information
-from jmix.results.inference.compare_checks import nesting_of
-from jmix.results.inference.lrt_nested import random_nested
+from jmix.results.inference.comparing.boundary import NullLaw, null_law
+from jmix.results.inference.comparing.boundary_cone import cone_weights, orthant_weights
+from jmix.results.inference.comparing.boundary_information import cone_information
+from jmix.results.inference.comparing.compare_checks import nesting_of
+from jmix.results.inference.comparing.lrt_nested import random_nested
 from jmix.spec.covariance import CovarianceSpec, Term
 
 

@@ -16,8 +16,8 @@ import pytest
 
 import jmix
 from jmix.estimate.inference import kenward_roger as kr
-from jmix.results.inference.fixed_tests import default_method, fixed_tests
-from jmix.results.inference.wald import wald
+from jmix.results.inference.fixed.fixed_tests import default_method, fixed_tests
+from jmix.results.inference.fixed.wald import wald
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "r"))
 import inference_models as models
@@ -234,7 +234,7 @@ def test_print_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("jmix.results.inference.df_choice.covariance_curve", broken)
+    monkeypatch.setattr("jmix.results.inference.fixed.df_choice.covariance_curve", broken)
     text = str(fit)
     assert "no degrees of freedom: Singular matrix" in text and "Pr(>|t|)" not in text and "t value" in text
 
@@ -278,3 +278,13 @@ def test_insteval_takes_no_longer_than_the_fit() -> None:
     exact = fit.summary("kenward-roger").coefficients  # 4,100 random effects fit into memory
     assert table["df"].to_numpy() == pytest.approx(exact["df"].to_numpy(), rel=1e-2)
     assert table["std_error"].to_numpy() == pytest.approx(exact["std_error"].to_numpy(), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_the_units_of_the_response_do_not_matter(scale: float) -> None:
+    data = jmix.load_data("sleepstudy")
+    plain, scaled = (
+        jmix.lmm("y ~ Days + (1 | Subject)", data.assign(y=data["Reaction"] * s)).summary().coefficients["df"]
+        for s in (1.0, scale)
+    )
+    np.testing.assert_allclose(scaled, plain, rtol=1e-9)

@@ -169,7 +169,7 @@ def test_variance_of_the_distribution(
     """Nakagawa, Johnson & Schielzeth (2017), table 2, at a mean of 4 (0.4 of a beta) and a dispersion of 2.5."""
     from types import SimpleNamespace
 
-    from jmix.results.inference import variance_decomposition_law as law
+    from jmix.results.inference.effects import variance_decomposition_law as law
 
     monkeypatch.setattr(law, "_null_mean", lambda fit, mean: 0.4 if name == "beta" else 4.0)
     family = resolve_family(name, link)

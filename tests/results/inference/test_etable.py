@@ -14,9 +14,9 @@ import jmix
 from jmix import ModelError
 from jmix.results.fit import Fit
 from jmix.results.glmm_fit import GlmmFit
-from jmix.results.inference.etable import RegressionTable
-from jmix.results.inference.etable_cells import decimals_for, number, stars_of, token
-from jmix.results.inference.fixed_tests import fixed_tests
+from jmix.results.inference.fixed.fixed_tests import fixed_tests
+from jmix.results.inference.tables.etable import RegressionTable
+from jmix.results.inference.tables.etable_cells import decimals_for, number, stars_of, token
 from jmix.results.posterior import Posterior
 
 

@@ -39,7 +39,7 @@ def test_degrees_of_freedom_widen(fit: Any) -> None:
     assert np.all(wider["upper"] > fit.confint()["upper"])
     from scipy.special import stdtrit
 
-    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
     df = fixed_tests(fit, "satterthwaite").df(np.eye(2))
     np.testing.assert_allclose(wider["upper"], fit.fixef() + stdtrit(df, 0.975) * fit.se())

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import jmix
-from jmix.results.inference.linear_hypotheses import linear_hypotheses
+from jmix.results.inference.fixed.linear_hypotheses import linear_hypotheses
 
 NAMES = ["(Intercept)", "Days", "a:b", "I(x^2)"]
 

@@ -13,7 +13,7 @@ from scipy import integrate, special
 
 import jmix
 from jmix.errors import DataError, ModelError
-from jmix.results.inference.fixed_tests import fixed_tests
+from jmix.results.inference.fixed.fixed_tests import fixed_tests
 from jmix.results.inference.means.adjust import adjusted_p, critical_values, stepwise
 from jmix.results.inference.means.maximum import maximum_p
 from jmix.results.inference.means.studentized import range_ppf, range_sf

@@ -10,9 +10,9 @@ import jmix
 from jmix import ModelError
 from jmix.estimate.inference.satterthwaite_batch import batch_df
 from jmix.models import Model
-from jmix.results.inference.fixed_tests import fixed_tests
-from jmix.results.inference.power_design import extended, pool
-from jmix.results.inference.power_result import clopper_pearson, crossing
+from jmix.results.inference.fixed.fixed_tests import fixed_tests
+from jmix.results.inference.planning.power_design import extended, pool
+from jmix.results.inference.planning.power_result import clopper_pearson, crossing
 
 BETWEEN, SIGMA, ROWS = 0.8, 1.0, 5
 PARAMS = {"(Intercept)": 10.0, "t": 1.0, "sd_g__Intercept": BETWEEN, "sigma": SIGMA}

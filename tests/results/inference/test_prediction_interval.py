@@ -14,7 +14,7 @@ from scipy import stats
 import jmix
 from jmix.errors import DataError, JmixError, ModelError
 from jmix.results.glmm_inputs import _factors
-from jmix.results.inference.fixed_tests import fixed_tests
+from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
 
 def grouped() -> pd.DataFrame:

@@ -183,7 +183,7 @@ def test_printing_and_figures(profile: Any) -> None:
 
 
 def test_densities_integrate_to_one(profile: Any) -> None:
-    from jmix.results.inference.profile_plots import density
+    from jmix.results.inference.profiling.profile_plots import density
 
     for one in profile.profiles.values():
         values, height = density(one, profile)

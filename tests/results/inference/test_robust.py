@@ -12,7 +12,7 @@ import pytest
 
 import jmix
 from jmix.errors import DataError, ModelError
-from jmix.results.inference import sandwich
+from jmix.results.inference.checks import sandwich
 
 CLUB = [
     ("CR0", (6.546513593, 1.352213416, 7.2094293), (16.9106628, 16.4704698, 15.8382364), (24.2392128, 15.154222)),
@@ -151,8 +151,8 @@ def cbpp() -> Any:
 @pytest.mark.slow
 def test_scores_of_clusters_are_differences_of_the_likelihood(cbpp: Any) -> None:
     from jmix.estimate.inference.influence_scores import weighted_objective
-    from jmix.results.inference.check_groups import row_groups
-    from jmix.results.inference.influence_glmm import separable
+    from jmix.results.inference.checks.check_groups import row_groups
+    from jmix.results.inference.checks.influence_glmm import separable
 
     groups = row_groups(cbpp, "herd", what="test")
     parts = separable(cbpp, groups)
@@ -169,8 +169,8 @@ def test_scores_of_clusters_are_differences_of_the_likelihood(cbpp: Any) -> None
 
 @pytest.mark.slow
 def test_generalized_sandwich(cbpp: Any) -> None:
-    from jmix.results.inference.check_groups import row_groups
-    from jmix.results.inference.influence_glmm import cluster_scores
+    from jmix.results.inference.checks.check_groups import row_groups
+    from jmix.results.inference.checks.influence_glmm import cluster_scores
 
     scores = cluster_scores(cbpp, row_groups(cbpp, "herd", what="test"))
     bread = np.linalg.inv(cbpp.solution.hessian)

@@ -10,8 +10,8 @@ from jmix.results.base import FitBase
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.results.inference.bootstrap_result import Bootstrap
-    from jmix.results.inference.bootstrap_test import BootstrapTest
+    from jmix.results.inference.bootstrapping.bootstrap_result import Bootstrap
+    from jmix.results.inference.bootstrapping.bootstrap_test import BootstrapTest
 
 
 class BootstrapFace(FitBase):
@@ -51,7 +51,7 @@ class BootstrapFace(FitBase):
             ModelError: after MAP; for another kind, a function that gives no numbers, or a kind that the model does
                 not have.
         """
-        from jmix.results.inference.bootstrap import bootstrap
+        from jmix.results.inference.bootstrapping.bootstrap import bootstrap
 
         return bootstrap(self, n, fn, seed=seed, kind=kind, conditional=conditional, progress=progress)
 
@@ -76,7 +76,7 @@ class BootstrapFace(FitBase):
         Raises:
             ModelError: the models are not nested or not of the same data, or one of them is fitted by MAP.
         """
-        from jmix.results.inference.bootstrap_test import bootstrap_test
+        from jmix.results.inference.bootstrapping.bootstrap_test import bootstrap_test
 
         return bootstrap_test(self, smaller, n, seed=seed, progress=progress)
 
@@ -132,7 +132,7 @@ class BootstrapFace(FitBase):
         Raises:
             ModelError: another choice, or one that the model does not have. DataError: as ``predict``.
         """
-        from jmix.results.inference.prediction import predict_interval
+        from jmix.results.inference.predicting.prediction import predict_interval
 
         return predict_interval(
             self,

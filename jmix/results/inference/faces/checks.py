@@ -10,10 +10,10 @@ from jmix.results.base import FitBase
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.results.inference.check import Checks
-    from jmix.results.inference.influence import Influence
+    from jmix.results.inference.checks.check import Checks
+    from jmix.results.inference.checks.influence import Influence
+    from jmix.results.inference.checks.robust import RobustTests
     from jmix.results.inference.report import TableReport
-    from jmix.results.inference.robust import RobustTests
 
 Robust = Literal["CR0", "CR1", "CR1S", "CR1p", "CR2"]
 
@@ -54,7 +54,7 @@ class ChecksFace(FitBase):
             ModelError: too few simulations, or a group that the model does not have. DataError: labels or times that
                 are missing or not one a row.
         """
-        from jmix.results.inference.check import check
+        from jmix.results.inference.checks.check import check
 
         return check(self, n, seed, conditional=conditional, group=group, time=time)
 
@@ -68,7 +68,7 @@ class ChecksFace(FitBase):
         group, DHARMa's ``recalculateResiduals``. Arguments and errors as those of ``check``. Of data with more than
         some hundred thousand rows a sample.
         """
-        from jmix.results.inference.check import check_residuals
+        from jmix.results.inference.checks.check import check_residuals
 
         return check_residuals(self, n, seed, conditional=conditional, group=group)
 
@@ -116,7 +116,7 @@ class ChecksFace(FitBase):
                 groups of crossed factors.
             DataError: labels that are missing or not one a row.
         """
-        from jmix.results.inference.influence import influence
+        from jmix.results.inference.checks.influence import influence
 
         return influence(self, group, exact=exact)
 
@@ -142,7 +142,7 @@ class ChecksFace(FitBase):
                 CR2 of a generalized model; another type; after MAP.
             DataError: labels that are missing or not one a row.
         """
-        from jmix.results.inference.robust import vcov_robust
+        from jmix.results.inference.checks.robust import vcov_robust
 
         return vcov_robust(self, cluster, type)
 
@@ -155,7 +155,7 @@ class ChecksFace(FitBase):
         Returns:
             A table by ``term``: ``estimate std_error df statistic p_value``.
         """
-        from jmix.results.inference.robust import robust
+        from jmix.results.inference.checks.robust import robust
 
         return robust(self, cluster, type)
 
@@ -166,6 +166,6 @@ class ChecksFace(FitBase):
         freedom, and for several rows at once the approximate Hotelling test "HTZ" of Pustejovsky & Tipton (2018).
         Arguments and errors as those of ``vcov_robust``.
         """
-        from jmix.results.inference.robust import robust_tests
+        from jmix.results.inference.checks.robust import robust_tests
 
         return robust_tests(self, cluster, type)

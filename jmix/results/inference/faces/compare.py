@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
+    from jmix.results.inference.comparing.rlrt import ExactTest
     from jmix.results.inference.report import TableReport
-    from jmix.results.inference.rlrt import ExactTest
 
 
 class CompareFace(FitBase):
@@ -34,7 +34,7 @@ class CompareFace(FitBase):
         Raises:
             ModelError: the model has no random terms, or was fitted by MAP.
         """
-        from jmix.results.inference.ranova import ranova
+        from jmix.results.inference.comparing.ranova import ranova
 
         return ranova(self, reduce)
 
@@ -49,7 +49,7 @@ class CompareFace(FitBase):
         Raises:
             ModelError: no term to drop, or a fit by MAP.
         """
-        from jmix.results.inference.lrt_fixed import drop1
+        from jmix.results.inference.comparing.lrt_fixed import drop1
 
         return drop1(self)
 
@@ -72,6 +72,6 @@ class CompareFace(FitBase):
         Raises:
             ModelError: generalized models, MAP, a term with several columns, or too many levels.
         """
-        from jmix.results.inference.rlrt import rlrt
+        from jmix.results.inference.comparing.rlrt import rlrt
 
         return rlrt(self, term, n, seed)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
-    from jmix.results.inference.icc import Icc
-    from jmix.results.inference.r2 import R2
+    from jmix.results.inference.effects.icc import Icc
+    from jmix.results.inference.effects.r2 import R2
     from jmix.results.inference.report import TableReport
 
 Approximation = Literal["lognormal", "delta", "trigamma", "latent"]
@@ -43,8 +43,8 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: no random effects, or a family without a variance on the scale of its linear predictor.
         """
-        from jmix.results.inference.icc import icc
-        from jmix.results.inference.variance_decomposition_law import Options
+        from jmix.results.inference.effects.icc import icc
+        from jmix.results.inference.effects.variance_decomposition_law import Options
 
         return icc(self, by_group, Options(approximation, mean))
 
@@ -63,8 +63,8 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: a family without a variance on the scale of its linear predictor.
         """
-        from jmix.results.inference.r2 import r2
-        from jmix.results.inference.variance_decomposition_law import Options
+        from jmix.results.inference.effects.r2 import r2
+        from jmix.results.inference.effects.variance_decomposition_law import Options
 
         return r2(self, Options(approximation, mean))
 
@@ -82,8 +82,8 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: a family without a variance on the scale of its linear predictor.
         """
-        from jmix.results.inference.variance_decomposition import variance_decomposition
-        from jmix.results.inference.variance_decomposition_law import Options
+        from jmix.results.inference.effects.variance_decomposition import variance_decomposition
+        from jmix.results.inference.effects.variance_decomposition_law import Options
 
         return variance_decomposition(self, Options(approximation, mean))
 
@@ -97,7 +97,7 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: another value, or a fit by MAP.
         """
-        from jmix.results.inference.empty import null_model
+        from jmix.results.inference.effects.empty import null_model
 
         return null_model(self, random)
 
@@ -115,7 +115,7 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: models of different rows, or without a level in common.
         """
-        from jmix.results.inference.empty import variance_explained
+        from jmix.results.inference.effects.empty import variance_explained
 
         return variance_explained(self, null)
 
@@ -131,7 +131,7 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: fewer than two terms besides the intercept.
         """
-        from jmix.results.inference.vif import vif
+        from jmix.results.inference.effects.vif import vif
 
         return vif(self)
 
@@ -145,6 +145,6 @@ class EffectsFace(FitBase):
         Raises:
             ModelError: no random effects.
         """
-        from jmix.results.inference.variance_decomposition_pca import repca
+        from jmix.results.inference.effects.variance_decomposition_pca import repca
 
         return repca(self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
-    from jmix.results.inference.fixed_tests import DfMethod, FixedTests
+    from jmix.results.inference.fixed.fixed_tests import DfMethod, FixedTests
     from jmix.results.inference.means.means import Infer, Means
 
 Names = str | Sequence[str] | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
-    from jmix.results.inference.fixed_tests import DfMethod
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
 
 Size = tuple[float, float]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jmix.results.sampled import Sampled
 
 if TYPE_CHECKING:
-    from jmix.results.inference.posterior_effect_sizes import DrawnShares
+    from jmix.results.inference.effects.posterior_effect_sizes import DrawnShares
 
 
 class DrawnEffectsFace(Sampled):
@@ -26,7 +26,7 @@ class DrawnEffectsFace(Sampled):
             ModelError: no random effects, or a family without a latent variable or residual on the scale of its linear
                 predictor.
         """
-        from jmix.results.inference.posterior_effect_sizes import drawn_icc
+        from jmix.results.inference.effects.posterior_effect_sizes import drawn_icc
 
         return drawn_icc(self, level)
 
@@ -42,6 +42,6 @@ class DrawnEffectsFace(Sampled):
         Raises:
             ModelError: a family without a latent variable or residual on the scale of its linear predictor.
         """
-        from jmix.results.inference.posterior_effect_sizes import drawn_r2
+        from jmix.results.inference.effects.posterior_effect_sizes import drawn_r2
 
         return drawn_r2(self, level)

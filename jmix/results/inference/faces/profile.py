@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jmix.results.base import FitBase
 
 if TYPE_CHECKING:
-    from jmix.results.inference.profile import Profile
-    from jmix.results.inference.profile_scale import Parameters, Scale
+    from jmix.results.inference.profiling.profile import Profile
+    from jmix.results.inference.profiling.profile_scale import Parameters, Scale
 
 
 class ProfileFace(FitBase):
@@ -45,6 +45,6 @@ class ProfileFace(FitBase):
         Raises:
             ModelError: an unknown name or scale, a level outside (0, 1), a fit by MAP, or ever lower deviances.
         """
-        from jmix.results.inference.profile_build import profile
+        from jmix.results.inference.profiling.profile_build import profile
 
         return profile(self, parameters, level, scale, progress)

@@ -9,9 +9,9 @@ from jmix.results.base import FitBase
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jmix.results.inference.anova_table import Anova
-    from jmix.results.inference.fixed_tests import DfMethod
-    from jmix.results.inference.linear_test import LinearTest
+    from jmix.results.inference.fixed.anova_table import Anova
+    from jmix.results.inference.fixed.fixed_tests import DfMethod
+    from jmix.results.inference.fixed.linear_test import LinearTest
 
 AnovaType = Literal["I", "II", "III", 1, 2, 3]
 
@@ -41,7 +41,7 @@ class TestsFace(FitBase):
         Raises:
             ModelError: another type, a rule or a component that the model does not have.
         """
-        from jmix.results.inference.anova_choice import anova_of
+        from jmix.results.inference.fixed.anova_choice import anova_of
 
         return anova_of(self, type, df, component)
 
@@ -61,7 +61,7 @@ class TestsFace(FitBase):
             ModelError: an unknown coefficient, a hypothesis that is not linear or that contradicts another, or a rule
                 that the model does not have.
         """
-        from jmix.results.inference.linear_test import linear_test
+        from jmix.results.inference.fixed.linear_test import linear_test
 
         return linear_test(self, hypothesis, rhs, df)
 
@@ -73,6 +73,6 @@ class TestsFace(FitBase):
         """
         import pandas as pd
 
-        from jmix.results.inference.fixed_tests import fixed_tests
+        from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
         return pd.DataFrame(fixed_tests(self, "kenward-roger").vcov, index=self.x_names, columns=self.x_names)

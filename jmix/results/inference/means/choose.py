@@ -88,7 +88,7 @@ def _more(model: Any) -> str:
 
 
 def _linear(fit: Any, question: Question) -> Choice:
-    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
     if question.type not in ("link", "response"):
         raise ModelError(f"type={question.type!r} is for generalized models; choose 'link' or 'response'")
@@ -104,7 +104,7 @@ def refuse_average(question: Question, why: str) -> None:
 
 
 def _generalized(fit: Any, question: Question) -> Choice:
-    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
     family = fit.family
     part = part_of(fit.design)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jmix.results.glmm_fit import GlmmFit
     from jmix.results.glmm_inputs import Inputs
     from jmix.results.glmm_predict import Target
-    from jmix.results.inference.fixed_tests import FixedTests
+    from jmix.results.inference.fixed.fixed_tests import FixedTests
 
 FloatArray = npt.NDArray[np.float64]
 

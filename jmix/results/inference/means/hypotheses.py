@@ -14,7 +14,7 @@ from jmix.errors import ModelError
 from jmix.results.expressions import compare, spellings
 from jmix.results.frames import check_level
 from jmix.results.hypothesis import _labelled
-from jmix.results.inference.fixed_tests import FixedTests, Joint
+from jmix.results.inference.fixed.fixed_tests import FixedTests, Joint
 from jmix.results.inference.means.laws import DeltaLaw, NormalLaw, glmm_law
 from jmix.results.inference.means.marginal import call_of
 from jmix.results.inference.means.means import Means, Side, View
@@ -148,7 +148,7 @@ def _columns(spec: CovarianceSpec, theta: FloatArray, scale: FloatArray) -> list
 
 
 def _of_linear(fit: Any, df: Any) -> Parameters:
-    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
     tests = fixed_tests(fit, df)
     p, k = tests.beta.size, fit.spec.n_theta
@@ -191,7 +191,7 @@ def _linear_covariance(fit: Any, tests: FixedTests) -> tuple[FloatArray, str]:
 
 def _of_generalized(fit: Any, df: Any) -> Parameters:
     from jmix.estimate.glmm_initial import family_names, family_values
-    from jmix.results.inference.fixed_tests import fixed_tests
+    from jmix.results.inference.fixed.fixed_tests import fixed_tests
 
     if df not in (None, "none"):
         fixed_tests(fit, df)

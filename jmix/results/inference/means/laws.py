@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from jmix.results.inference.fixed_tests import FixedTests, Joint
+from jmix.results.inference.fixed.fixed_tests import FixedTests, Joint
 
 if TYPE_CHECKING:
     from jmix.results.glmm_fit import GlmmFit

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from jmix.formula.rank import independent_columns
 
 if TYPE_CHECKING:
-    from jmix.results.inference.fixed_tests import Joint
+    from jmix.results.inference.fixed.fixed_tests import Joint
     from jmix.results.inference.means.laws import DeltaLaw
 
 FloatArray = npt.NDArray[np.float64]

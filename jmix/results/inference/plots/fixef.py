@@ -11,8 +11,8 @@ import pandas as pd
 from jmix.errors import ModelError
 from jmix.results import figure as look
 from jmix.results.frames import check_level
-from jmix.results.inference.etable_columns import RATIO_LINKS, Coefficient, column_of
 from jmix.results.inference.plots.parts import name_axis
+from jmix.results.inference.tables.etable_columns import RATIO_LINKS, Coefficient, column_of
 
 if TYPE_CHECKING:
     from jmix.results.base import FitBase

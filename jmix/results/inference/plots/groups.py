@@ -14,7 +14,7 @@ from jmix.formula.columns import as_variable
 from jmix.formula.frame import Frame
 from jmix.formula.values import Categories
 from jmix.results import figure as look
-from jmix.results.inference.group_columns import Groups, groups_of, numbers_of
+from jmix.results.inference.describing.group_columns import Groups, groups_of, numbers_of
 from jmix.results.inference.plots.lines import chosen_levels, finish_grid, legend, panel_grid, small_panel
 from jmix.results.inference.plots.parts import UNPOOLED, boxes, level_labels, name_axis, short_labels, smooth
 

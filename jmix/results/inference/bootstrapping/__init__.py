@@ -1,0 +1,1 @@
+"""Parametric bootstrap: simulate, refit, read off."""

@@ -1,0 +1,1 @@
+"""Whether a model fits: simulated residuals, influence, covariance that survives misfit."""

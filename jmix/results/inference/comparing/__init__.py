@@ -1,0 +1,1 @@
+"""Likelihood-ratio tests between models, on the boundary too."""

@@ -1,0 +1,1 @@
+"""Groups before any model: sizes, means, variance between and within."""

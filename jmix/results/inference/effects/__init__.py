@@ -1,0 +1,1 @@
+"""Effect sizes: ICC, R-squared, shares of variance, collinearity."""

@@ -1,0 +1,1 @@
+"""Power of a design by simulation."""

@@ -1,0 +1,1 @@
+"""Prediction intervals with the variance of every part."""

@@ -1,0 +1,1 @@
+"""Regression tables of several fits side by side."""
