@@ -174,3 +174,18 @@ def test_reference_values_of_the_classroom(reference: Callable[[str], Any], shar
         if known["df"] is not None:
             assert table.loc[label, "p_naive"] == pytest.approx(known["p"], rel=1e-5)
             assert table.loc[label, "p_value"] == pytest.approx(0.5 * known["p"], rel=1e-5)
+
+
+def test_reference_values_of_nlme(reference: Callable[[str], Any], shared_dir: Any) -> None:
+    """Of ../shared: anova of the Bryk models, whose p-values are naive; the tests are on the boundary."""
+    expected, data = reference("inference")["bryk_nlme"], pd.read_csv(shared_dir / "data/mathachieve_bryk.csv")
+    whole = jmix.lmm("mathach ~ meanses * cses + sector * cses + (cses | school)", data)
+    for key, random in (("anova_1_2", "1"), ("anova_1_3", "0 + cses")):
+        smaller = jmix.lmm(f"mathach ~ meanses * cses + sector * cses + ({random} | school)", data)
+        table = jmix.compare(smaller, whole).table
+        row, theirs = table.iloc[1], expected[key]
+        np.testing.assert_allclose(table["loglik"].to_numpy()[::-1], theirs["logLik"], rtol=1e-9)
+        np.testing.assert_allclose(table["aic"].to_numpy()[::-1], theirs["AIC"], rtol=1e-9)
+        assert row["chisq"] == pytest.approx(theirs["L.Ratio"][1], abs=1e-4)
+        assert row["p_naive"] == pytest.approx(theirs["p-value"][1], rel=1e-3)
+        assert row["p_value"] < row["p_naive"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import jmix
 from jmix import DataError
 
-SHARED = Path(__file__).resolve().parents[4] / "shared"
+SHARED = Path(os.environ.get("JMIX_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 
 
 def shared(kind: str, name: str) -> Path:
