@@ -25,7 +25,8 @@ READING = """\
 How to read it. Wald and bootstrap intervals are from REML fits. Profile intervals are, as in lme4, of the full
 likelihood (ML) with a chi-squared quantile.
 
-With groups by the dozen all intervals do what they say. With few groups the ones whose theory is asymptotic fall short
+With groups by the dozen all intervals do what they say, but that the percentiles of a standard deviation between 24
+items fall a little short. With few groups the ones whose theory is asymptotic fall short
 for what varies between these groups: Wald with normal quantiles, the profile of the full likelihood, and the
 percentiles and BCa limits of the bootstrap, which for a fixed effect are the normal Wald interval again.
 Satterthwaite's degrees of freedom are for that; so is the studentized bootstrap, which takes each replicate's own
